@@ -1,0 +1,434 @@
+/**
+ * The abstract security backend. A backend is one Tag: an Effect service, a middleware for `HttpApp`, `HttpRouter` and
+ * `HttpLayerRouter`, and the argument of `HttpApi`'s `.middleware(...)`. A security config is that Tag's Layer.
+ *
+ * @since 0.1.0
+ */
+import type * as HttpApi from "@effect/platform/HttpApi"
+import type * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
+import * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
+import type * as HttpApp from "@effect/platform/HttpApp"
+import type * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
+import * as Config from "effect/Config"
+import type { ConfigError } from "effect/ConfigError"
+import type * as Context from "effect/Context"
+import type * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
+import type * as Schema from "effect/Schema"
+import type { Scope } from "effect/Scope"
+import type * as CrossSite from "./http/CrossSite.js"
+import type * as Exclusion from "./http/Exclusion.js"
+import * as carrier from "./internal/carrier.js"
+import * as tag from "./internal/securityTag.js"
+import type {
+  CookieTooLarge,
+  CrossSiteRejected,
+  NotAuthorized,
+  PermissionDenied,
+  SecurityError,
+  SecurityUnavailable,
+  SessionTooLarge
+} from "./SecurityError.js"
+
+// -----------------------------------------------------------------------------
+// Model
+// -----------------------------------------------------------------------------
+
+/**
+ * Who a request was found to come from: the user, and what the credential says (a session, the claims of a token).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Authenticated<out User, out Auth> {
+  readonly user: User
+  readonly auth: Auth
+}
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export const BackendTypeId: BackendTypeId = tag.BackendTypeId
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export type BackendTypeId = "~effect-security/SecurityConfig/Backend"
+
+/**
+ * The service behind a Tag. Its content is the library's own: use the Tag's statics.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Backend<in out User, in out Auth> {
+  readonly [BackendTypeId]: {
+    readonly authenticate: Effect.Effect<Authenticated<User, Auth>, SecurityError, HttpServerRequest>
+    readonly types: (_: Authenticated<User, Auth>) => Authenticated<User, Auth>
+  }
+}
+
+/**
+ * What an instance type of a Tag says to `HttpApi`: the user that it provides and the ways in which it fails.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Identifier<out Id extends string, out UserId, in out User, in out Auth>
+  extends Context.TagClassShape<Id, Backend<User, Auth>>
+{
+  readonly [HttpApiMiddleware.TypeId]: {
+    readonly provides: UserId
+    readonly failure: SecurityError
+    readonly failureContext: never
+  }
+}
+
+/**
+ * A capability: the Layer of `Self` can do `Operation`. Covariant, so that one Layer gives the union of what it can do,
+ * and an operation that its backend cannot perform has an unmet requirement.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Supports<in out Self, out Operation extends string> {
+  readonly _: unique symbol
+  readonly self: (_: Self) => Self
+  readonly operation: Operation
+}
+
+// -----------------------------------------------------------------------------
+// Sentences of the compiler
+// -----------------------------------------------------------------------------
+
+/**
+ * @since 0.1.0
+ * @category type-level
+ */
+export type NeedsProtect =
+  `This app still needs the user. \`middleware\` only lets authenticated requests in: wrap the handler in \`protect\`, or read \`user\``
+
+/**
+ * @since 0.1.0
+ * @category type-level
+ */
+export type Gate<UserId, R, App> = [Extract<R, UserId>] extends [never] ? App : NeedsProtect
+
+/**
+ * @since 0.1.0
+ * @category type-level
+ */
+export type MissingSelf<Usage extends string> =
+  `Missing \`Self\` generic - use \`class Self extends ${Usage}<Self>()...\``
+
+// -----------------------------------------------------------------------------
+// The static side
+// -----------------------------------------------------------------------------
+
+/**
+ * What every Tag of this library has, whatever its backend.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Base<in out Self, in out Id extends string, in out UserId, in out User, in out Auth>
+  extends Context.Tag<Self, Backend<User, Auth>>
+{
+  new(_: never): Identifier<Id, UserId, User, Auth>
+  readonly key: Id
+  readonly [HttpApiMiddleware.TypeId]: HttpApiMiddleware.TypeId
+  readonly [HttpApiMiddleware.SecurityTypeId]: HttpApiMiddleware.SecurityTypeId
+  /** The application's Tag of the current user. */
+  readonly provides: Context.Tag<UserId, User>
+  readonly failure: typeof SecurityError
+  readonly optional: false
+  /** The OpenAPI security schemes, by name, of a secure deployment; `describe` shows what is in force. */
+  readonly security: Readonly<Record<string, HttpApiSecurity.HttpApiSecurity>>
+  /**
+   * Authenticates the request, then runs `self` with the current user. For a handler, an `HttpApp`, and as
+   * `HttpRouter.use(Auth.protect)`. It reads no `exclude`.
+   */
+  readonly protect: <A, E, R>(
+    self: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | SecurityError, Self | Exclude<R, UserId> | HttpServerRequest>
+  /**
+   * The app-wide gate: only authenticated requests and the routes in `exclude` pass. It provides no user: handlers
+   * behind it are wrapped in `protect` or read `user`, which asks nobody again.
+   */
+  readonly middleware: <E, R>(
+    app: Gate<UserId, R, HttpApp.Default<E, R>>
+  ) => HttpApp.Default<E | SecurityError, R | Self>
+  /** The current user of the request at hand. */
+  readonly user: Effect.Effect<User, SecurityError, Self | HttpServerRequest>
+  /** The current user, or none when nobody is signed in. An outage is a failure, not `none`. */
+  readonly userOption: Effect.Effect<Option.Option<User>, SecurityUnavailable, Self | HttpServerRequest>
+  readonly authenticated: Effect.Effect<Authenticated<User, Auth>, SecurityError, Self | HttpServerRequest>
+  /** `protect` for the routes of an `HttpLayerRouter` that it is provided to. */
+  readonly layerMiddleware: Layer.Layer<
+    HttpLayerRouter.Request<"Requires", UserId>,
+    never,
+    Self | HttpLayerRouter.Request.From<"Error", SecurityError>
+  >
+  /**
+   * Makes the OpenAPI document of an api say what the Layer in force really reads. Dies when two Tags of the api share
+   * the name of a scheme or a cookie.
+   */
+  readonly describe: <E, R>(api: Layer.Layer<HttpApi.Api, E, R>) => Layer.Layer<HttpApi.Api, E, R | Self>
+  /** `describe` for an api that is given as a value, as `HttpLayerRouter.addHttpApi` takes it. */
+  readonly describeApi: <A extends HttpApi.HttpApi.Any>(api: A) => Effect.Effect<A, never, Self>
+}
+
+/**
+ * What a Tag has whose backend signs people in.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SignIn<in out Self, in out Auth> {
+  readonly auth: Schema.Schema<Auth, any>
+  /**
+   * Signs the subject of `auth` in: the response grants the credential if its status is below 400. A credential that
+   * the request already has ends. `remember: false` gives a cookie that ends with the browser; `verifiedAt` is when the
+   * password was verified (default now).
+   */
+  readonly login: (auth: Auth, options?: LoginOptions) => Effect.Effect<
+    void,
+    NotAuthorized | CrossSiteRejected | SecurityUnavailable | SessionTooLarge | CookieTooLarge,
+    Supports<Self, "login"> | HttpServerRequest
+  >
+  /** Ends the credential of this request. Succeeds without one. */
+  readonly logout: Effect.Effect<
+    void,
+    CrossSiteRejected | SecurityUnavailable,
+    Supports<Self, "logout"> | HttpServerRequest
+  >
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface LoginOptions {
+  readonly remember?: boolean | undefined
+  readonly verifiedAt?: DateTime.Utc | undefined
+}
+
+// -----------------------------------------------------------------------------
+// Options of a Layer
+// -----------------------------------------------------------------------------
+
+/**
+ * A predicate on the user of a request, asked after authentication and before the handler.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Guard<in User, out R = never> = (user: User) => Effect.Effect<void, PermissionDenied, R>
+
+/**
+ * What operators of a backend may want to change: where it is trusted, and how long to wait for what it depends on
+ * (`timeout`, default 2 seconds), after which a request fails with `SecurityUnavailable`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Settings extends CrossSite.Options {
+  readonly timeout?: Duration.DurationInput | undefined
+}
+
+/**
+ * What every Layer takes. `guards` are asked in order; `exclude` is read by `middleware` alone.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface GuardOptions<in User, out RG> {
+  readonly guards?: ReadonlyArray<Guard<User, RG>> | undefined
+  readonly exclude?: ReadonlyArray<Exclusion.Entry> | undefined
+}
+
+/**
+ * What the application's own effects need from the Layer: a request and its scope are given with each request.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type WithoutRequest<R> = Exclude<R, HttpServerRequest | Scope>
+
+// -----------------------------------------------------------------------------
+// Custom backends
+// -----------------------------------------------------------------------------
+
+/**
+ * An API key in a header or a cookie. A key in the query would end in logs and `Referer` headers.
+ *
+ * @since 0.1.0
+ * @category schemes
+ */
+export interface ApiKey extends HttpApiSecurity.ApiKey {
+  readonly in: "header" | "cookie"
+}
+
+/**
+ * @since 0.1.0
+ * @category schemes
+ */
+export type Scheme = HttpApiSecurity.Bearer | HttpApiSecurity.Basic | ApiKey
+
+/**
+ * The sentence by which the compiler refuses an API key whose type does not say that it stays out of the query.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type CheckScheme<S> = [Extract<S, HttpApiSecurity.ApiKey>] extends [ApiKey] ? unknown
+  : "An API key in the query would end in logs: use `SecurityConfig.apiKey`"
+
+/**
+ * The scheme of an API key: `HttpApiSecurity.apiKey`, whose type keeps where the key is.
+ *
+ * @since 0.1.0
+ * @category schemes
+ */
+export const apiKey = (options: { readonly in: "header" | "cookie"; readonly key: string }): ApiKey =>
+  HttpApiSecurity.apiKey(options) as ApiKey
+
+/**
+ * What a custom backend is given: `Redacted<string>`, or user name and password for Basic.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type CredentialOf<S> = S extends HttpApiSecurity.Basic ? HttpApiSecurity.Credentials : Redacted.Redacted
+
+/**
+ * What a custom backend finds: the user, or the user with what the credential says when the Tag has `auth`.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type Found<User, Auth> = [Auth] extends [void] ? User : Authenticated<User, Auth>
+
+/**
+ * Options of a custom backend's Layer. `authenticate` finds the user of a credential; `None` is 401. `NotAuthorized` and
+ * `PermissionDenied` pass through; every other failure becomes `SecurityUnavailable` and is logged.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LayerOptions<in out User, in out Auth, in Credential, out E, out R, out RG>
+  extends GuardOptions<User, RG>
+{
+  readonly authenticate: (credential: Credential) => Effect.Effect<Option.Option<Found<User, Auth>>, E, R>
+}
+
+/**
+ * A Tag made by `SecurityConfig.Tag`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TagClass<
+  in out Self,
+  in out Id extends string,
+  in out UserId,
+  in out User,
+  in out Auth,
+  in out Credential
+> extends Base<Self, Id, UserId, User, Auth> {
+  readonly layer: <E, R, RG = never>(
+    options: LayerOptions<User, Auth, Credential, E, R, RG> & Settings
+  ) => Layer.Layer<Self, never, WithoutRequest<R | RG>>
+  /** The same, with settings from `Config`. */
+  readonly layerConfig: <E, R, RG = never>(
+    options: LayerOptions<User, Auth, Credential, E, R, RG> & { readonly settings: Config.Config.Wrap<Settings> }
+  ) => Layer.Layer<Self, ConfigError, WithoutRequest<R | RG>>
+}
+
+/**
+ * Makes a backend of your own: one scheme, and in its Layer one function that finds the user of a credential. `name` is
+ * the scheme's name in OpenAPI, by default the last part of `id`. With `auth`, a Schema of what the credential says,
+ * `authenticate` gives both and `authenticated` has them.
+ *
+ * @since 0.1.0
+ * @category tags
+ * @example
+ * ```ts
+ * import { Context, Effect, Layer, Option, Redacted } from "effect"
+ * import { SecurityConfig } from "effect-security"
+ *
+ * class CurrentUser extends Context.Tag("app/CurrentUser")<CurrentUser, { readonly name: string }>() {}
+ *
+ * class ApiKeyAuth extends SecurityConfig.Tag<ApiKeyAuth>()("app/ApiKeyAuth", {
+ *   scheme: SecurityConfig.apiKey({ in: "header", key: "x-api-key" }),
+ *   user: CurrentUser
+ * }) {}
+ *
+ * class Keys extends Effect.Service<Keys>()("app/Keys", {
+ *   succeed: { find: (_key: Redacted.Redacted) => Effect.succeed(Option.some({ name: "ada" })) }
+ * }) {}
+ *
+ * export const ApiKeyLive: Layer.Layer<ApiKeyAuth> = ApiKeyAuth.layer({
+ *   authenticate: (key) => Keys.pipe(Effect.flatMap((keys) => keys.find(key)))
+ * }).pipe(Layer.provide(Keys.Default))
+ * ```
+ */
+export const Tag = <Self = never>(): <
+  const Id extends string,
+  UserId,
+  User,
+  S extends HttpApiSecurity.HttpApiSecurity,
+  Auth = void
+>(
+  id: Id,
+  options: {
+    readonly scheme: S & CheckScheme<S>
+    readonly user: Context.Tag<UserId, User>
+    readonly auth?: Schema.Schema<Auth, any> | undefined
+    readonly name?: string | undefined
+  }
+) => [Self] extends [never] ? MissingSelf<"SecurityConfig.Tag">
+  : TagClass<Self, Id, UserId, User, Auth, CredentialOf<S>> =>
+(id: string, options: {
+  readonly scheme: HttpApiSecurity.HttpApiSecurity
+  readonly user: Context.Tag<any, any>
+  readonly auth?: Schema.Schema<any, any> | undefined
+  readonly name?: string | undefined
+}): any => {
+  const name = options.name ?? tag.nameOf(id)
+  const security = { [name]: options.scheme }
+  const layer = (layerOptions: LayerOptions<any, any, any, any, any, any> & Settings) =>
+    Layer.scopedContext(tag.build(self, {
+      ...layerOptions,
+      security,
+      carrier: carrier.fromScheme(options.scheme, name),
+      verify: (credential) => {
+        const found = layerOptions.authenticate(carrier.toCredential(credential))
+        return options.auth === undefined
+          ? Effect.map(found, Option.map((user) => ({ user, auth: undefined })))
+          : found
+      }
+    }))
+  const self: Base<any, any, any, any, any> = tag.make(id, {
+    provides: options.user,
+    security,
+    statics: {
+      layer,
+      layerConfig: (layerOptions: any) =>
+        Layer.unwrapEffect(
+          Effect.map(
+            Config.unwrap<Settings>(layerOptions.settings),
+            (settings) => layer({ ...layerOptions, ...settings })
+          )
+        )
+    }
+  })
+  return self
+}

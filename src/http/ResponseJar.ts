@@ -1,0 +1,304 @@
+/**
+ * What authentication has to say in the response of one request: cookies that grant or end a credential, and the headers
+ * `WWW-Authenticate`, `Cache-Control`, `Vary` and `Retry-After`. The jar belongs to the request, not to a fiber, so
+ * that forks and parallel fibers write into the same one; a handler that every security Layer installs writes it into
+ * the response, on every router.
+ *
+ * @since 0.1.0
+ */
+import type * as Cookies from "@effect/platform/Cookies"
+import * as HttpApp from "@effect/platform/HttpApp"
+import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
+import * as HttpServerRespondable from "@effect/platform/HttpServerRespondable"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
+import * as Option from "effect/Option"
+import { hasProperty, isObject } from "effect/Predicate"
+import * as Scope from "effect/Scope"
+import * as problem from "../internal/problem.js"
+import * as requestHeaders from "../internal/requestHeaders.js"
+
+// -----------------------------------------------------------------------------
+// Model
+// -----------------------------------------------------------------------------
+
+/**
+ * A cookie that grants a credential. It is sent when the response's status is below 400. Otherwise it is not, and
+ * `undo` runs when the request is over. A grant with `always` is sent whatever the status.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Grant {
+  readonly cookie: Cookies.Cookie
+  readonly undo: Effect.Effect<void>
+  readonly always: boolean
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ResponseJar {
+  /** Header names for `Vary`. */
+  readonly vary: Set<string>
+  /** By cookie name; a name is either in `grants` or in `clears`. */
+  readonly grants: Map<string, Grant>
+  readonly clears: Map<string, Cookies.Cookie>
+  /** The credential that a cookie has since this request changed it; null when it was cleared. */
+  readonly credentials: Map<string, string | null>
+  /** What each backend has found out about this request. */
+  readonly remembered: WeakMap<object, unknown>
+  /** `WWW-Authenticate` for a 401 that says nothing of its own. */
+  challenge: string | undefined
+  /** The response shows what one user may see. */
+  isPrivate: boolean
+  /** The headers are on their way. */
+  isSent: boolean
+  status: number
+  willUndo: boolean
+}
+
+/**
+ * A credential was to be written after the response had started, or on a WebSocket upgrade, where no cookie can be set
+ * any more. It is a defect; where it can still be answered, the answer is 400.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ResponseAlreadySent extends Data.TaggedError("ResponseAlreadySent") {
+  override get message(): string {
+    return "no cookie can be set any more: the response has started, or the request is a WebSocket upgrade"
+  }
+
+  [HttpServerRespondable.symbol](): Effect.Effect<HttpServerResponse.HttpServerResponse> {
+    return Effect.succeed(problem.response({ _tag: "BadRequest", title: "Bad Request", status: 400 }))
+  }
+}
+
+// -----------------------------------------------------------------------------
+// The jar of a request
+// -----------------------------------------------------------------------------
+
+const jars = new WeakMap<object, ResponseJar>()
+
+// `modify` makes new request objects; what they were made from stays the same.
+const keyOf = (request: HttpServerRequest): object => isObject(request.source) ? request.source : request
+
+/**
+ * @since 0.1.0
+ * @category accessors
+ */
+export const get = (request: HttpServerRequest): ResponseJar => {
+  const key = keyOf(request)
+  let jar = jars.get(key)
+  if (jar === undefined) {
+    jar = {
+      vary: new Set(),
+      grants: new Map(),
+      clears: new Map(),
+      credentials: new Map(),
+      remembered: new WeakMap(),
+      challenge: undefined,
+      isPrivate: false,
+      isSent: false,
+      status: 0,
+      willUndo: false
+    }
+    jars.set(key, jar)
+  }
+  return jar
+}
+
+// -----------------------------------------------------------------------------
+// Writing
+// -----------------------------------------------------------------------------
+
+/**
+ * Dies with `ResponseAlreadySent` where a cookie would be lost.
+ *
+ * @since 0.1.0
+ * @category writing
+ */
+export const assertWritable = (request: HttpServerRequest): Effect.Effect<void> =>
+  Effect.suspend(() => get(request).isSent || isUpgrade(request) ? Effect.die(new ResponseAlreadySent()) : Effect.void)
+
+// Node marks the requests that it handed to the upgrade listener; a header alone upgrades nothing there.
+const isUpgrade = (request: HttpServerRequest): boolean =>
+  requestHeaders.isWebSocketUpgrade(request) &&
+  (!hasProperty(request.source, "upgrade") || request.source.upgrade === true)
+
+/**
+ * @since 0.1.0
+ * @category writing
+ */
+export const grant = (request: HttpServerRequest, value: string, grant: Grant): void => {
+  const jar = get(request)
+  jar.clears.delete(grant.cookie.name)
+  jar.grants.set(grant.cookie.name, grant)
+  jar.credentials.set(grant.cookie.name, value)
+}
+
+/**
+ * @since 0.1.0
+ * @category writing
+ */
+export const clear = (request: HttpServerRequest, cookie: Cookies.Cookie): void => {
+  const jar = get(request)
+  jar.grants.delete(cookie.name)
+  jar.clears.set(cookie.name, cookie)
+  jar.credentials.set(cookie.name, null)
+}
+
+// -----------------------------------------------------------------------------
+// Committing
+// -----------------------------------------------------------------------------
+
+const setCookie = (response: HttpServerResponse.HttpServerResponse, cookie: Cookies.Cookie) =>
+  HttpServerResponse.unsafeSetCookie(response, cookie.name, cookie.value, cookie.options)
+
+const withVary = (response: HttpServerResponse.HttpServerResponse, names: Iterable<string>) => {
+  const present = response.headers["vary"]
+  const tokens = present === undefined ? [] : present.split(",").map((token) => token.trim()).filter((_) => _ !== "")
+  const known = new Set(tokens.map((token) => token.toLowerCase()))
+  for (const name of names) {
+    if (!known.has("*") && !known.has(name.toLowerCase())) {
+      tokens.push(name)
+    }
+  }
+  return tokens.length === 0 ? response : HttpServerResponse.setHeader(response, "vary", tokens.join(", "))
+}
+
+// `HttpApi` encodes a failure without headers; its body says how long to wait.
+const retryAfter = (response: HttpServerResponse.HttpServerResponse): string | undefined => {
+  const body = response.body
+  if (body._tag !== "Uint8Array" || body.contentType !== problem.contentType) {
+    return undefined
+  }
+  return /"retryAfter":(\d+)/.exec(new TextDecoder().decode(body.body))?.[1]
+}
+
+/** For what no backend was asked about: a cookie that is written, a refusal of the application's own. */
+const defaultVary = new Set(["Cookie"])
+
+/**
+ * Writes a jar into a response. It can run several times for one request, and a later run, which sees the status that
+ * is really sent, takes back a grant that an earlier one let pass.
+ *
+ * @since 0.1.0
+ * @category committing
+ */
+export const commit = (
+  self: ResponseJar,
+  response: HttpServerResponse.HttpServerResponse
+): HttpServerResponse.HttpServerResponse => {
+  const { status } = response
+  const isRefusal = status === 401 || status === 403
+  let out = response
+  let writes = false
+  for (const cookie of self.clears.values()) {
+    out = setCookie(out, cookie)
+    writes = true
+  }
+  for (const { always, cookie } of self.grants.values()) {
+    if (always || status < 400) {
+      out = setCookie(out, cookie)
+      writes = true
+    } else {
+      out = HttpServerResponse.removeCookie(out, cookie.name)
+    }
+  }
+  if (self.vary.size > 0 || isRefusal || writes) {
+    out = withVary(out, self.vary.size > 0 ? self.vary : defaultVary)
+  }
+  if ((self.isPrivate || isRefusal || writes) && out.headers["cache-control"] === undefined) {
+    out = HttpServerResponse.setHeader(out, "cache-control", "no-store")
+  }
+  if (status === 401 && out.headers["www-authenticate"] === undefined) {
+    out = HttpServerResponse.setHeader(out, "www-authenticate", self.challenge ?? "Cookie")
+  }
+  if ((status === 429 || status === 503) && out.headers["retry-after"] === undefined) {
+    const seconds = retryAfter(out)
+    out = seconds === undefined ? out : HttpServerResponse.setHeader(out, "retry-after", seconds)
+  }
+  return out
+}
+
+// A body that is written to a dead socket on Node never calls back: the fiber and its finalizers would hang.
+const isGone = (request: HttpServerRequest): boolean => {
+  const source = request.source
+  return hasProperty(source, "socket") && hasProperty(source.socket, "destroyed") && source.socket.destroyed === true ||
+    hasProperty(source, "signal") && hasProperty(source.signal, "aborted") && source.signal.aborted === true
+}
+
+const undo = (jar: ResponseJar) =>
+  Effect.suspend(() => {
+    if (jar.status < 400) {
+      return Effect.void
+    }
+    const withheld = Array.from(jar.grants.values()).filter((grant) => !grant.always)
+    return Effect.forEach(withheld, (grant) =>
+      Effect.zipRight(
+        Effect.logInfo(`a credential was granted, but the response became ${jar.status}: it is undone`),
+        grant.undo
+      ), { discard: true })
+  })
+
+const handler: HttpApp.PreResponseHandler = (request, response) =>
+  Effect.flatMap(Effect.context<never>(), (context) => {
+    const jar = get(request)
+    const out = isGone(request) ? HttpServerResponse.empty({ status: 499 }) : commit(jar, response)
+    jar.isSent = true
+    jar.status = out.status
+    if (jar.grants.size === 0 || jar.willUndo) {
+      return Effect.succeed(out)
+    }
+    jar.willUndo = true
+    return Option.match(Context.getOption(context as Context.Context<Scope.Scope>, Scope.Scope), {
+      onNone: () => Effect.succeed(out),
+      onSome: (scope) => Effect.as(Scope.addFinalizer(scope, undo(jar)), out)
+    })
+  })
+
+// -----------------------------------------------------------------------------
+// Installing
+// -----------------------------------------------------------------------------
+
+const installed = Symbol.for("effect-security/http/ResponseJar/installed")
+
+/**
+ * Makes every response of the fibers that inherit from this one pass through its jar. Installing twice is installing
+ * once.
+ *
+ * @since 0.1.0
+ * @category installing
+ */
+export const install: Effect.Effect<void> = FiberRef.update(
+  HttpApp.currentPreResponseHandlers,
+  (current): Option.Option<HttpApp.PreResponseHandler> => {
+    if (Option.isNone(current)) {
+      return Option.some(Object.assign(((request, response) => handler(request, response)) as typeof handler, {
+        [installed]: true
+      }))
+    }
+    if (installed in current.value) {
+      return current
+    }
+    const composed: HttpApp.PreResponseHandler = (request, response) =>
+      Effect.flatMap(current.value(request, response), (response) => handler(request, response))
+    return Option.some(Object.assign(composed, { [installed]: true }))
+  }
+)
+
+/**
+ * Runs the jar once more after all the handlers that `self` has registered, so that it sees the last status and no
+ * other middleware overwrites `Vary`.
+ *
+ * @since 0.1.0
+ * @category installing
+ */
+export const installLast = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.onExit(self, () => HttpApp.appendPreResponseHandler(handler))

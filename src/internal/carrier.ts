@@ -1,0 +1,68 @@
+import type * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
+import * as Redacted from "effect/Redacted"
+import * as Credential from "../http/Credential.js"
+import * as ResponseJar from "../http/ResponseJar.js"
+import type { Carrier } from "./backend.js"
+
+type Text = string | Credential.BasicCredentials
+
+/** A cookie of this name, or what it has become since this request changed it. */
+export const cookie = (name: string): Carrier<string> => ({
+  header: "Cookie",
+  isCookie: true,
+  challenge: { missing: "Cookie", bad: "Cookie" },
+  keyOf: (credential) => credential,
+  read: (request) => {
+    const changed = ResponseJar.get(request).credentials.get(name)
+    return changed === undefined
+      ? Credential.fromRequest(request, "cookie", (header) => Credential.cookie(header, name))
+      : changed === null
+      ? Credential.none
+      : Credential.found(changed)
+  }
+})
+
+const bearer: Carrier<string> = {
+  header: "Authorization",
+  isCookie: false,
+  // RFC 6750 section 3.1: no error code where the request lacks any authentication information.
+  challenge: { missing: "Bearer", bad: "Bearer error=\"invalid_token\"" },
+  keyOf: (credential) => credential,
+  read: (request) => Credential.fromRequest(request, "authorization", Credential.bearer)
+}
+
+const basic = (realm: string): Carrier<Credential.BasicCredentials> => {
+  // RFC 7617 section 2: the realm is required.
+  const challenge = `Basic realm="${realm}", charset="UTF-8"`
+  return {
+    header: "Authorization",
+    isCookie: false,
+    challenge: { missing: challenge, bad: challenge },
+    keyOf: ({ password, username }) => `${username}:${Redacted.value(password)}`,
+    read: (request) => Credential.fromRequest(request, "authorization", Credential.basic)
+  }
+}
+
+const apiKey = (header: string): Carrier<string> => ({
+  header,
+  isCookie: false,
+  challenge: { missing: "ApiKey", bad: "ApiKey" },
+  keyOf: (credential) => credential,
+  read: (request) => Credential.fromRequest(request, header.toLowerCase(), Credential.apiKey)
+})
+
+/** Where the credential of a scheme is. `realm` names the protected space where the scheme has one. */
+export const fromScheme = (scheme: HttpApiSecurity.HttpApiSecurity, realm: string): Carrier<Text> => {
+  switch (scheme._tag) {
+    case "Bearer":
+      return bearer as Carrier<Text>
+    case "Basic":
+      return basic(realm) as Carrier<Text>
+    case "ApiKey":
+      return (scheme.in === "cookie" ? cookie(scheme.key) : apiKey(scheme.key)) as Carrier<Text>
+  }
+}
+
+/** What a custom backend is given: never a bare string. */
+export const toCredential = (text: Text): Redacted.Redacted | Credential.BasicCredentials =>
+  typeof text === "string" ? Redacted.make(text) : text
