@@ -1,0 +1,22 @@
+/**
+ * Everything that a front end may import too. Implementation modules have entry points of their own:
+ * `effect-security/user/PasswordHasherArgon2`, `effect-security/user/PasswordHasherScrypt`.
+ *
+ * @since 0.1.0
+ */
+export * as CookiePolicy from "./http/CookiePolicy.js"
+export * as Credential from "./http/Credential.js"
+export * as CrossSite from "./http/CrossSite.js"
+export * as Exclusion from "./http/Exclusion.js"
+export * as RequestBody from "./http/RequestBody.js"
+export * as ResponseJar from "./http/ResponseJar.js"
+export * as SecurityConfig from "./SecurityConfig.js"
+export * as SecurityError from "./SecurityError.js"
+export * as SessionAuth from "./session/SessionAuth.js"
+export * as SessionStore from "./session/SessionStore.js"
+export * as SessionToken from "./session/SessionToken.js"
+export * as Credentials from "./user/Credentials.js"
+export * as Login from "./user/Login.js"
+export * as Password from "./user/Password.js"
+export * as PasswordHasher from "./user/PasswordHasher.js"
+export * as UserRepository from "./user/UserRepository.js"

@@ -1,0 +1,198 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as HttpRouterExample from "../../examples/http-router.js"
+import * as SessionAuthExample from "../../examples/session-auth.js"
+import * as Client from "./client.js"
+
+const ada = { name: "Ada", email: "ada@example.com", password: "correct horse" }
+const json = { "content-type": "application/json" }
+
+const programs = [
+  { name: "examples/session-auth.ts", program: SessionAuthExample.Program },
+  { name: "examples/http-router.ts", program: HttpRouterExample.Program }
+]
+
+describe.each(programs)("$name", ({ program }) => {
+  const withClient = <A, E>(f: (client: Client.Client, url: string) => Effect.Effect<A, E>) =>
+    Effect.scoped(Effect.flatMap(Client.serve(program), (url) => f(Client.make(url), url)))
+
+  it.live("a person signs up, reads /user, logs out, and logs in again", () =>
+    withClient((client) =>
+      Effect.gen(function*() {
+        assert.strictEqual((yield* client.send("GET", "/user")).status, 401)
+
+        const signedUp = yield* client.send("POST", "/signup", { json: ada })
+        assert.strictEqual(signedUp.status, 201)
+        assert.deepStrictEqual(Object.keys(signedUp.json()).sort(), ["email", "id", "name"])
+        const first = client.cookies.get("session")
+        assert.match(first!, /^[A-Za-z0-9_-]{12}\.[A-Za-z0-9_-]{43}$/)
+
+        const user = yield* client.send("GET", "/user")
+        assert.strictEqual(user.status, 200)
+        assert.deepStrictEqual(user.json(), signedUp.json())
+        assert.strictEqual(user.headers.get("cache-control"), "no-store")
+
+        const loggedOut = yield* client.send("POST", "/logout")
+        assert.strictEqual(loggedOut.status, 204)
+        assert.isUndefined(client.cookies.get("session"))
+        assert.strictEqual((yield* client.send("GET", "/user")).status, 401)
+        assert.strictEqual(
+          (yield* client.send("GET", "/user", { headers: { cookie: `session=${first}` } })).status,
+          401
+        )
+
+        const loggedIn = yield* client.send("POST", "/login", {
+          json: { email: "ADA@example.com", password: ada.password }
+        })
+        assert.strictEqual(loggedIn.status, 201)
+        assert.notStrictEqual(client.cookies.get("session"), first)
+        assert.deepStrictEqual((yield* client.send("GET", "/user")).json(), signedUp.json())
+      })
+    ))
+
+  it.live("logging out without a session succeeds", () =>
+    withClient((client) =>
+      Effect.map(client.send("POST", "/logout"), (answer) => assert.strictEqual(answer.status, 204))
+    ))
+
+  it.live("a login that is taken, in any case of letters, is 409 and signs nobody in", () =>
+    withClient((client, url) =>
+      Effect.gen(function*() {
+        yield* client.send("POST", "/signup", { json: ada })
+        const other = Client.make(url)
+        const taken = yield* other.send("POST", "/signup", { json: { ...ada, email: "Ada@Example.com" } })
+        assert.strictEqual(taken.status, 409)
+        assert.strictEqual(taken.json()._tag, "LoginTaken")
+        assert.strictEqual(other.cookies.size, 0)
+      })
+    ))
+
+  it.live("an unknown login and a wrong password get the same answer", () =>
+    withClient((client, url) =>
+      Effect.gen(function*() {
+        yield* client.send("POST", "/signup", { json: ada })
+        const stranger = Client.make(url)
+        const answer = (body: unknown) =>
+          Effect.map(stranger.send("POST", "/login", { json: body }), ({ headers, status, text }) => ({
+            status,
+            text,
+            headers: [...headers].filter(([name]) => name !== "date")
+          }))
+        const wrong = yield* answer({ email: ada.email, password: "wrong" })
+        assert.strictEqual(wrong.status, 401)
+        assert.deepStrictEqual(yield* answer({ email: "nobody@example.com", password: "wrong" }), wrong)
+        assert.deepStrictEqual(yield* answer({ email: "\u212b\u0130", password: ada.password }), wrong)
+        assert.deepStrictEqual(yield* answer({ email: ada.email, password: "x".repeat(5_000) }), wrong)
+        assert.include(JSON.stringify(wrong.headers), "www-authenticate")
+        assert.strictEqual(stranger.cookies.size, 0)
+      })
+    ))
+
+  it.live("every bad body is a problem with the right status that repeats no password and stores nothing", () =>
+    withClient((client, url) =>
+      Effect.gen(function*() {
+        const bad: ReadonlyArray<
+          readonly [status: number, body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string>]
+        > = [
+          [400, "{\"password\":\"hunter2-secret\"", json],
+          [400, "\"hunter2-secret\"", json],
+          [400, JSON.stringify({ ...ada, password: 1234567890 }), json],
+          [400, JSON.stringify({ ...ada, password: "short" }), json],
+          [400, JSON.stringify({ ...ada, name: 5, password: "hunter2-secret" }), json],
+          [400, "{\"name\":\"\\ud800\",\"email\":\"a@b\",\"password\":\"hunter2-secret\"}", json],
+          [400, new Uint8Array([0x22, 0xff, 0x22]), json],
+          [400, "[".repeat(100_000), json],
+          [413, `"${"x".repeat(300_000)}"`, json],
+          [415, JSON.stringify(ada), { "content-type": "text/plain" }],
+          [415, JSON.stringify(ada), { "content-type": "multipart/form-data" }],
+          [415, "name=Ada", { "content-type": "application/x-www-form-urlencoded" }]
+        ]
+        for (const path of ["/signup", "/login"]) {
+          for (const [status, body, headers] of bad) {
+            if (
+              path === "/login" && typeof body === "string" && (body.includes("short") || body.includes("\"name\":5"))
+            ) {
+              continue
+            }
+            const answer = yield* client.send("POST", path, { body, headers })
+            assert.strictEqual(answer.status, status, `${path} ${String(body).slice(0, 60)}`)
+            assert.strictEqual(answer.headers.get("content-type"), "application/problem+json")
+            assert.notInclude(answer.text, "hunter2")
+            assert.notInclude(answer.text, "1234567890")
+          }
+        }
+        assert.strictEqual(client.cookies.size, 0)
+        assert.strictEqual((yield* Client.make(url).send("POST", "/signup", { json: ada })).status, 201)
+      })
+    ))
+
+  it.live("unknown keys of a body, __proto__ among them, are ignored", () =>
+    withClient((client) =>
+      Effect.gen(function*() {
+        const body = JSON.stringify(ada).replace("{", "{\"__proto__\":{\"admin\":true},\"constructor\":1,\"id\":\"x\",")
+        const answer = yield* client.send("POST", "/signup", { body, headers: json })
+        assert.strictEqual(answer.status, 201)
+        assert.deepStrictEqual(Object.keys(answer.json()).sort(), ["email", "id", "name"])
+        assert.isUndefined(({} as any).admin)
+      })
+    ))
+
+  it.live("another site can neither sign a person in nor out, whatever the content type", () =>
+    withClient((client) =>
+      Effect.gen(function*() {
+        yield* client.send("POST", "/signup", { json: ada })
+        const session = client.cookies.get("session")
+        const foreign = [
+          { origin: "https://evil.example" },
+          { origin: "null" },
+          { "sec-fetch-site": "cross-site" },
+          { "sec-fetch-site": "same-site" }
+        ]
+        for (const headers of foreign) {
+          const out = yield* client.send("POST", "/logout", {
+            body: "x",
+            headers: { ...headers, "content-type": "text/plain" }
+          })
+          assert.strictEqual(out.status, 403)
+          assert.isFalse(out.headers.has("set-cookie"))
+          const login = { email: ada.email, password: ada.password }
+          const answer = yield* client.send("POST", "/login", { json: login, headers })
+          assert.strictEqual(answer.status, 403)
+        }
+        assert.strictEqual(client.cookies.get("session"), session)
+        assert.strictEqual((yield* client.send("GET", "/user")).status, 200)
+      })
+    ))
+
+  it.live("the API page loads nothing from another host, and the document names the cookie in force", () =>
+    withClient((client) =>
+      Effect.gen(function*() {
+        const page = yield* client.send("GET", "/schema")
+        assert.strictEqual(page.status, 200)
+        assert.match(page.headers.get("content-type")!, /^text\/html/)
+        assert.notMatch(page.text, /(?:src|href)\s*=\s*["']?(?:https?:)?\/\//i)
+
+        const { components, paths, security } = (yield* client.send("GET", "/schema/openapi.json")).json()
+        assert.deepStrictEqual(components.securitySchemes, {
+          sessionCookie: {
+            type: "apiKey",
+            in: "cookie",
+            name: "session",
+            description: "Session cookie authentication."
+          }
+        })
+        assert.deepStrictEqual(security, [])
+        const secured = Object.entries<any>(paths).filter(([, item]) =>
+          Object.values<any>(item).some((operation) => operation.security.length > 0)
+        )
+        assert.deepStrictEqual(secured.map(([path]) => path), ["/user"])
+        assert.deepStrictEqual(paths["/user"].get.security, [{ sessionCookie: [] }])
+        for (const status of ["401", "403", "503"]) {
+          assert.deepStrictEqual(Object.keys(paths["/user"].get.responses[status].content), [
+            "application/problem+json"
+          ])
+        }
+        assert.isTrue(Object.keys(components.schemas).every((name) => /^[A-Za-z0-9._-]+$/.test(name)))
+      })
+    ))
+})
