@@ -71,12 +71,13 @@ export const includesRoute = (self: Exclusion, route: Route, request: HttpServer
 export const includesRequest = (self: Exclusion, request: HttpServerRequest): boolean =>
   self.includes(request.method, originalPath(request))
 
+// The absolute form of web handlers and proxies: the path begins after the authority.
+const authority = /^[^/?#]+:\/\/[^/?#]*/
+
 const originalPath = (request: HttpServerRequest): string => {
-  const url = request.originalUrl
-  // The absolute form of web handlers and proxies: the path begins after the authority.
-  const start = url.startsWith("/") ? 0 : url.indexOf("/", url.indexOf("//") + 2)
-  const query = url.indexOf("?")
-  return start === -1 ? "/" : query === -1 ? url.slice(start) : url.slice(start, query)
+  const path = request.originalUrl.replace(authority, "")
+  const query = path.indexOf("?")
+  return path === "" ? "/" : query === -1 ? path : path.slice(0, query)
 }
 
 /**

@@ -137,6 +137,7 @@ const isUpgrade = (request: HttpServerRequest): boolean =>
  */
 export const grant = (request: HttpServerRequest, value: string, grant: Grant): void => {
   const jar = get(request)
+  jar.vary.add("Cookie")
   jar.clears.delete(grant.cookie.name)
   jar.grants.set(grant.cookie.name, grant)
   jar.credentials.set(grant.cookie.name, value)
@@ -148,6 +149,7 @@ export const grant = (request: HttpServerRequest, value: string, grant: Grant): 
  */
 export const clear = (request: HttpServerRequest, cookie: Cookies.Cookie): void => {
   const jar = get(request)
+  jar.vary.add("Cookie")
   jar.grants.delete(cookie.name)
   jar.clears.set(cookie.name, cookie)
   jar.credentials.set(cookie.name, null)
@@ -181,9 +183,6 @@ const retryAfter = (response: HttpServerResponse.HttpServerResponse): string | u
   return /"retryAfter":(\d+)/.exec(new TextDecoder().decode(body.body))?.[1]
 }
 
-/** For what no backend was asked about: a cookie that is written, a refusal of the application's own. */
-const defaultVary = new Set(["Cookie"])
-
 /**
  * Writes a jar into a response. It can run several times for one request, and a later run, which sees the status that
  * is really sent, takes back a grant that an earlier one let pass.
@@ -211,18 +210,21 @@ export const commit = (
       out = HttpServerResponse.removeCookie(out, cookie.name)
     }
   }
-  if (self.vary.size > 0 || isRefusal || writes) {
-    out = withVary(out, self.vary.size > 0 ? self.vary : defaultVary)
-  }
-  if ((self.isPrivate || isRefusal || writes) && out.headers["cache-control"] === undefined) {
-    out = HttpServerResponse.setHeader(out, "cache-control", "no-store")
-  }
-  if (status === 401 && out.headers["www-authenticate"] === undefined) {
+  const needsChallenge = status === 401 && out.headers["www-authenticate"] === undefined
+  // A refusal of the application's own, that no backend was asked about, is taken for one of a cookie.
+  const isOwn = needsChallenge ? self.challenge === undefined : isRefusal && self.vary.size === 0
+  out = withVary(out, isOwn ? [...self.vary, "Cookie"] : self.vary)
+  if (needsChallenge) {
     out = HttpServerResponse.setHeader(out, "www-authenticate", self.challenge ?? "Cookie")
   }
-  if ((status === 429 || status === 503) && out.headers["retry-after"] === undefined) {
-    const seconds = retryAfter(out)
-    out = seconds === undefined ? out : HttpServerResponse.setHeader(out, "retry-after", seconds)
+  const seconds = status === 429 || status === 503 ? retryAfter(out) : undefined
+  if (seconds !== undefined && out.headers["retry-after"] === undefined) {
+    out = HttpServerResponse.setHeader(out, "retry-after", seconds)
+  }
+  if (
+    (self.isPrivate || isRefusal || writes || seconds !== undefined) && out.headers["cache-control"] === undefined
+  ) {
+    out = HttpServerResponse.setHeader(out, "cache-control", "no-store")
   }
   return out
 }

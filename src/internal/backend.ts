@@ -129,7 +129,11 @@ export const rejectCrossSite = (
 ): Effect.Effect<void, CrossSiteRejected> =>
   Effect.suspend(() => {
     const verdict = CrossSite.checkRequest(request, options)
-    return verdict === "accepted" ? Effect.void : Effect.fail(new CrossSiteRejected({ reason: verdict }))
+    if (verdict === "accepted") {
+      return Effect.void
+    }
+    ResponseJar.get(request).vary.add("Cookie").add("Origin")
+    return Effect.fail(new CrossSiteRejected({ reason: verdict }))
   })
 
 // -----------------------------------------------------------------------------

@@ -28,7 +28,10 @@ export const annotations = (
   description
 })
 
-/** A problem document as a response; `extension` holds members besides the standard ones. */
+/**
+ * A problem document as a response, its members in the order in which `HttpApi` encodes them; `extension` holds members
+ * besides the standard ones.
+ */
 export const response = (
   problem: { readonly _tag: string; readonly title: string; readonly status: number },
   options?: {
@@ -38,11 +41,11 @@ export const response = (
 ): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.text(
     JSON.stringify({
-      _tag: problem._tag,
       type: "about:blank",
       title: problem.title,
       status: problem.status,
-      ...options?.extension
+      ...options?.extension,
+      _tag: problem._tag
     }),
     { status: problem.status, contentType, headers: options?.headers }
   )

@@ -72,7 +72,7 @@ const readNode = (source: NodeSource, limit: number): Effect.Effect<Uint8Array, 
     }
     const onData = (chunk: Uint8Array) => {
       size += chunk.length
-      if (false) {
+      if (size > limit) {
         settle(Effect.fail("TooLarge"))
       } else {
         chunks.push(chunk)

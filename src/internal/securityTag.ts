@@ -43,7 +43,7 @@ export const make = (id: string, options: {
   readonly security: Security
   readonly statics: object
 }): any => {
-  const tag = Context.GenericTag<any, Service>(id)
+  const tag: Context.Tag<any, Service> = tagClass.make(id, 2)
   const implementation = Effect.map(tag, (service) => service[BackendTypeId])
   const authenticated = Effect.flatMap(implementation, (implementation) => implementation.authenticate)
   const user = Effect.map(authenticated, ({ user }) => user)
@@ -101,7 +101,7 @@ export const make = (id: string, options: {
       }),
     describeApi: describe
   }
-  return tagClass.make(id, Object.defineProperties(statics, Object.getOwnPropertyDescriptors(options.statics)))
+  return tagClass.addStatics(tagClass.addStatics(tag, statics), options.statics)
 }
 
 // -----------------------------------------------------------------------------

@@ -190,7 +190,7 @@ export const Tag =
     }
   ) => {
     type UserId = User[Key]
-    const tag = Context.GenericTag<Self, Service<User, UserId>>(id)
+    const tag: Context.Tag<Self, Service<User, UserId>> = tagClass.make(id, 1)
     const idOf = (user: User): UserId => user[options.id]
     const loginOf = (user: User): string => user[options.login] as string
     const statics: Statics<Self, User, UserId> = {
@@ -205,7 +205,7 @@ export const Tag =
       layer: (repository) =>
         Effect.isEffect(repository) ? Layer.scoped(tag, repository) : Layer.succeed(tag, repository)
     }
-    return tagClass.make(id, statics)
+    return tagClass.addStatics(tag, statics)
   }
 
 type Statics<Self, User, UserId> = Omit<

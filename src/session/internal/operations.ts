@@ -15,6 +15,7 @@ import * as CookiePolicy from "../../http/CookiePolicy.js"
 import * as ResponseJar from "../../http/ResponseJar.js"
 import * as backend from "../../internal/backend.js"
 import * as securityTag from "../../internal/securityTag.js"
+import * as tagClass from "../../internal/tagClass.js"
 import { NotAuthorized, SecurityUnavailable, SessionConflict, SessionTooLarge } from "../../SecurityError.js"
 import { SessionRecord, SessionStore } from "../SessionStore.js"
 import * as SessionToken from "../SessionToken.js"
@@ -39,11 +40,11 @@ interface Operations {
   readonly revokeSubject: (subject: string) => Effect.Effect<void, any>
 }
 
-const supports = (id: string) => Context.GenericTag<any, Operations>(`${id}/Supports`)
+const supportsKey = (id: string) => `${id}/Supports`
 
 /** The statics of a Tag through which its operations are reached. */
 export const accessors = (id: string) => {
-  const tag = supports(id)
+  const tag: Context.Tag<any, Operations> = tagClass.make(supportsKey(id), 2)
   const operation = <A, E>(f: (operations: Operations) => Effect.Effect<A, E, Request>) => Effect.flatMap(tag, f)
   return {
     login: (...args: Parameters<Operations["login"]>) => operation((_) => _.login(...args)),
@@ -367,7 +368,7 @@ export const build = <R>(
     const revokeSubject: Operations["revokeSubject"] = (subject) =>
       ask(store.removeBySubject(realm.id, subject, { except: Option.none() }))
 
-    return Context.add(context, supports(realm.id), {
+    return Context.add(context, Context.GenericTag<any, Operations>(supportsKey(realm.id)), {
       login,
       logout,
       update,
