@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -145,13 +146,13 @@ export const make = (options: Options): Effect.Effect<Service> =>
     const inTurn = hashQueue.make(concurrency, maxQueue)
 
     return Effect.succeed<Service>({
-      hash: (password) => inTurn(Effect.suspend(() => algorithm.hash(normalized(password)))),
+      hash: (password) => inTurn(logged(Effect.suspend(() => algorithm.hash(normalized(password))))),
       verify: (password, hash) =>
         Option.match(algorithmOf(hash), {
           onNone: () => unusable("no configured algorithm made it"),
           onSome: (algorithm) =>
             Option.match(algorithm.refusal(hash), {
-              onNone: () => inTurn(Effect.suspend(() => algorithm.verify(normalized(password), hash))),
+              onNone: () => inTurn(logged(Effect.suspend(() => algorithm.verify(normalized(password), hash)))),
               onSome: unusable
             })
         }),
@@ -164,8 +165,15 @@ export const make = (options: Options): Effect.Effect<Service> =>
     })
   })
 
+/** The response tells nobody why: the log has to. A full queue is not logged, or a flood would fill the log too. */
+const logged = <A>(self: Effect.Effect<A, SecurityUnavailable>): Effect.Effect<A, SecurityUnavailable> =>
+  Effect.tapError(
+    self,
+    ({ cause, reason }) => cause === undefined ? Effect.logError(reason) : Effect.logError(reason, Cause.fail(cause))
+  )
+
 const unusable = (why: string): Effect.Effect<never, SecurityUnavailable> =>
-  Effect.fail(new SecurityUnavailable({ reason: `the stored password hash cannot be used: ${why}` }))
+  logged(Effect.fail(new SecurityUnavailable({ reason: `the stored password hash cannot be used: ${why}` })))
 
 // -----------------------------------------------------------------------------
 // Layers

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Duration, Effect, Exit, FastCheck, Fiber, Option, Redacted, TestClock } from "effect"
+import { Cause, Deferred, Duration, Effect, Exit, FastCheck, Fiber, Logger, Option, Redacted, TestClock } from "effect"
 import type { SecurityUnavailable } from "effect-security/SecurityError"
 import * as Password from "effect-security/user/Password"
 import * as PasswordHasher from "effect-security/user/PasswordHasher"
@@ -246,6 +246,22 @@ describe("a stored hash", () => {
         assert.strictEqual(error._tag, "SecurityUnavailable")
         assert.strictEqual(error.reason, "the stored password hash cannot be used: no configured algorithm made it")
       }
+    }))
+
+  it.effect("that cannot be used is logged, since the answer tells nobody why, and the log does not repeat it", () =>
+    Effect.gen(function*() {
+      const lines: Array<string> = []
+      const logger = Logger.make(({ message }) => {
+        lines.push(String(message))
+      })
+      const hasher = yield* hasherOf(fast)
+      const unknown = passwordHash("$unknown$v=1$c2VjcmV0c2VjcmV0$c2VjcmV0c2VjcmV0")
+      yield* Effect.flip(hasher.verify(Password.make("password"), unknown)).pipe(
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+      )
+      assert.strictEqual(lines.length, 1)
+      assert.include(lines[0], "cannot be used")
+      assert.notInclude(lines[0], "c2Vj")
     }))
 
   it.effect("of an algorithm from earlier is verified, and made anew", () =>
