@@ -182,113 +182,138 @@ interface Settings {
   readonly accept: ReadonlyArray<string>
 }
 
-const isJson = (mediaType: string): boolean => mediaType === "application/json" || mediaType.endsWith("+json")
-const isUrlEncoded = (mediaType: string): boolean => mediaType === "application/x-www-form-urlencoded"
-const isMultipart = (mediaType: string): boolean => mediaType === "multipart/form-data"
-const isAny = (): boolean => true
+const guardKey = Symbol("effect-security/http/RequestBody")
 
-const guard = (
-  request: HttpServerRequest.HttpServerRequest,
-  settings: Settings
-): HttpServerRequest.HttpServerRequest => {
-  const reject = (status: keyof typeof problems, description: string, accept?: string) =>
-    new RequestBodyError({ request: guarded, status, description, accept })
-
-  const failures = {
-    TooLarge: () => Effect.fail(reject(413, `larger than ${settings.limit} bytes`)),
-    Late: () => Effect.fail(reject(408, "not complete in time")),
-    Unreadable: () => Effect.fail(reject(400, "unreadable body")),
-    // What the platform does when it notices: nothing that handles failures takes it for a bad body.
-    Gone: () => Effect.failCause(Cause.interrupt(HttpServerError.clientAbortFiberId))
-  }
-
-  const checkMediaType = (isExpected: (mediaType: string) => boolean): Effect.Effect<void, RequestBodyError> => {
-    const mediaType = (request.headers["content-type"] ?? "").split(";", 1)[0]!.trim().toLowerCase()
-    return settings.accept.includes(mediaType) && isExpected(mediaType)
-      ? Effect.void
-      : Effect.fail(reject(415, "not of an accepted media type", settings.accept.join(", ")))
-  }
-
-  const read = Effect.suspend(() =>
-    Number(request.headers["content-length"]) > settings.limit
-      ? failures.TooLarge()
-      : Effect.catchAll(bodySource.read(request, settings), (failure) => failures[failure]())
-  )
-
-  const bytes = (isExpected: (mediaType: string) => boolean): Effect.Effect<Uint8Array, RequestBodyError> =>
-    Effect.suspend(() =>
-      bodySource.isPresent(request)
-        ? Effect.zipRight(checkMediaType(isExpected), read)
-        : Effect.succeed(new Uint8Array(0))
-    )
-
-  const text = (isExpected: (mediaType: string) => boolean): Effect.Effect<string, RequestBodyError> =>
-    Effect.flatMap(bytes(isExpected), (bytes) =>
-      Effect.try({
-        try: () => new TextDecoder("utf-8", { fatal: true }).decode(bytes),
-        catch: () => reject(400, "invalid UTF-8")
-      }))
-
-  const stream = (isExpected: (mediaType: string) => boolean): Stream.Stream<Uint8Array, RequestBodyError> =>
-    Stream.filter(Stream.fromEffect(bytes(isExpected)), (bytes) => bytes.length > 0)
-
-  const form = Effect.mapError(
-    bytes(isMultipart),
-    (cause) => new Multipart.MultipartError({ reason: "Parse", cause })
-  )
-  const parts = (bytes: Uint8Array) => bodyMultipart.parse(bytes, request.headers["content-type"] ?? "")
-
-  const guarded: HttpServerRequest.HttpServerRequest = Object.create(request, {
-    json: {
-      value: Effect.flatMap(text(isJson), (text) =>
-        text === ""
-          ? Effect.succeed(null)
-          : Effect.mapError(bodyJson.parse(text), (description) => reject(400, description)))
-    },
-    text: { value: text(isAny) },
-    urlParamsBody: {
-      value: Effect.map(
-        text(isUrlEncoded),
-        (text) => UrlParams.fromInput(new URLSearchParams(text)).filter(([key]) => key !== "__proto__")
-      )
-    },
-    arrayBuffer: { value: Effect.map(bytes(isAny), (bytes) => bytes.slice().buffer) },
-    stream: { value: stream(isAny) },
-    multipart: {
-      value: Effect.flatMap(
-        form,
-        (bytes) => bytes.length === 0 ? Effect.succeed({}) : Multipart.toPersisted(parts(bytes))
-      )
-    },
-    multipartStream: { value: Stream.unwrap(Effect.map(form, parts)) },
-    modify: {
-      value: (options: Parameters<HttpServerRequest.HttpServerRequest["modify"]>[0]) =>
-        guard(request.modify(options), settings)
-    },
-    // The platform's prints the body, into the log of whatever fails.
-    toJSON: {
-      value: () => ({
-        _id: "@effect/platform/HttpServerRequest",
-        method: request.method,
-        url: request.originalUrl,
-        headers: Inspectable.redact(request.headers)
-      })
-    }
-  })
-  return guarded
+/** A request whose body accessors check what they read, when it is read. */
+interface Guarded extends HttpServerRequest.HttpServerRequest {
+  readonly [guardKey]: { readonly request: HttpServerRequest.HttpServerRequest; readonly settings: Settings }
 }
+
+type IsExpected = (mediaType: string) => boolean
+const isJson: IsExpected = (mediaType) => mediaType === "application/json" || mediaType.endsWith("+json")
+const isUrlEncoded: IsExpected = (mediaType) => mediaType === "application/x-www-form-urlencoded"
+const isMultipart: IsExpected = (mediaType) => mediaType === "multipart/form-data"
+const isAny: IsExpected = () => true
+
+const reject = (self: Guarded, status: keyof typeof problems, description: string) =>
+  Effect.fail(
+    new RequestBodyError({
+      request: self,
+      status,
+      description,
+      accept: status === 415 ? self[guardKey].settings.accept.join(", ") : undefined
+    })
+  )
+
+const unread = (self: Guarded, failure: bodySource.Failure): Effect.Effect<never, RequestBodyError> => {
+  switch (failure) {
+    case "TooLarge":
+      return reject(self, 413, `larger than ${self[guardKey].settings.limit} bytes`)
+    case "Late":
+      return reject(self, 408, "not complete in time")
+    case "Unreadable":
+      return reject(self, 400, "unreadable body")
+    case "Gone":
+      // As the platform does when it notices: nothing that handles failures takes it for a bad body.
+      return Effect.failCause(Cause.interrupt(HttpServerError.clientAbortFiberId))
+  }
+}
+
+const contentType = (self: Guarded): string => self.headers["content-type"] ?? ""
+
+const bytes = (self: Guarded, isExpected: IsExpected): Effect.Effect<Uint8Array, RequestBodyError> =>
+  Effect.suspend(() => {
+    const { request, settings } = self[guardKey]
+    if (!bodySource.isPresent(request)) {
+      return Effect.succeed(new Uint8Array(0))
+    }
+    const mediaType = contentType(self).split(";", 1)[0]!.trim().toLowerCase()
+    if (!settings.accept.includes(mediaType) || !isExpected(mediaType)) {
+      return reject(self, 415, "not of an accepted media type")
+    }
+    return Number(self.headers["content-length"]) > settings.limit
+      ? unread(self, "TooLarge")
+      : Effect.catchAll(bodySource.read(request, settings), (failure) => unread(self, failure))
+  })
+
+const text = (self: Guarded, isExpected: IsExpected): Effect.Effect<string, RequestBodyError> =>
+  Effect.flatMap(bytes(self, isExpected), (bytes) =>
+    Effect.orElse(
+      Effect.try(() => new TextDecoder("utf-8", { fatal: true }).decode(bytes)),
+      () => reject(self, 400, "invalid UTF-8")
+    ))
+
+const multipartBytes = (self: Guarded): Effect.Effect<Uint8Array, Multipart.MultipartError> =>
+  Effect.mapError(bytes(self, isMultipart), (cause) => new Multipart.MultipartError({ reason: "Parse", cause }))
+
+const accessor = <Key extends keyof Guarded>(get: (self: Guarded) => Guarded[Key]): PropertyDescriptor => ({
+  configurable: true,
+  get(this: Guarded) {
+    return get(this)
+  }
+})
+
+const accessors: PropertyDescriptorMap = {
+  json: accessor<"json">((self) =>
+    Effect.flatMap(text(self, isJson), (text) =>
+      text === ""
+        ? Effect.succeed(null)
+        : Effect.catchAll(bodyJson.parse(text), (description) => reject(self, 400, description)))
+  ),
+  text: accessor<"text">((self) => text(self, isAny)),
+  urlParamsBody: accessor<"urlParamsBody">((self) =>
+    Effect.map(
+      text(self, isUrlEncoded),
+      (text) => UrlParams.fromInput(new URLSearchParams(text)).filter(([key]) => key !== "__proto__")
+    )
+  ),
+  arrayBuffer: accessor<"arrayBuffer">((self) => Effect.map(bytes(self, isAny), (bytes) => bytes.slice().buffer)),
+  stream: accessor<"stream">((self) =>
+    Stream.filter(Stream.fromEffect(bytes(self, isAny)), (bytes) => bytes.length > 0)
+  ),
+  multipart: accessor<"multipart">((self) =>
+    Effect.flatMap(multipartBytes(self), (bytes) =>
+      bytes.length === 0
+        ? Effect.succeed({})
+        : Multipart.toPersisted(bodyMultipart.parse(bytes, contentType(self))))
+  ),
+  multipartStream: accessor<"multipartStream">((self) =>
+    Stream.unwrap(Effect.map(multipartBytes(self), (bytes) => bodyMultipart.parse(bytes, contentType(self))))
+  ),
+  modify: accessor<"modify">((self) => {
+    const { request, settings } = self[guardKey]
+    return (changes) => guard(request.modify(changes), settings)
+  }),
+  // The platform's prints the body, into the log of whatever fails.
+  toJSON: accessor<"toJSON">((self) => () => ({
+    _id: "@effect/platform/HttpServerRequest",
+    method: self.method,
+    url: self.originalUrl,
+    headers: Inspectable.redact(self.headers)
+  }))
+}
+
+/**
+ * A copy of the request with the accessors above. A copy by `modify` keeps the class that the server looks into, and,
+ * unlike a request behind a prototype or a proxy, its speed.
+ */
+const guard = (request: HttpServerRequest.HttpServerRequest, settings: Settings): HttpServerRequest.HttpServerRequest =>
+  Object.defineProperties(Object.assign(request.modify({}), { [guardKey]: { request, settings } }), accessors)
 
 // -----------------------------------------------------------------------------
 // Middleware
 // -----------------------------------------------------------------------------
 
 /**
- * The middleware with these options. Mount it inside the server, where a response can still be replaced, and outside
- * of what reads bodies:
+ * The middleware with these options. Mount it around the router:
  *
  * - `HttpRouter`, `HttpApp`: `router.pipe(RequestBody.make(), HttpServer.serve())`
  * - `HttpApiBuilder`: `HttpApiBuilder.serve().pipe(Layer.provide(HttpApiBuilder.middleware(RequestBody.make())))`
- * - `HttpLayerRouter`, also with `addHttpApi`: `HttpLayerRouter.middleware(RequestBody.make(), { global: true })`
+ * - `HttpLayerRouter`, also with `addHttpApi`:
+ *   `routes.pipe(Layer.provide(HttpLayerRouter.middleware(RequestBody.make(), { global: true })))`
+ *
+ * Not as the argument of `HttpServer.serve`, `HttpApiBuilder.serve` or a `toWebHandler`: what is given there runs after
+ * the response was sent, and a web handler answers 500 to a request that was replaced there.
  *
  * Bodies are held in memory up to `limit`, also for `request.stream` and multipart: a route that takes large uploads is
  * better left out. `request.source` is what it was and is not judged.

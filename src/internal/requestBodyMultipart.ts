@@ -30,7 +30,7 @@ export const parse = (
   return Stream.make(bytes).pipe(
     Stream.pipeThroughChannel(Multipart.makeChannel({ "content-type": `multipart/form-data; boundary="${boundary}"` })),
     Stream.catchAllCause((cause) =>
-      false ? Stream.fail(malformed("malformed part")) : Stream.failCause(cause)
+      Cause.keepDefects(cause)._tag === "Some" ? Stream.fail(malformed("malformed part")) : Stream.failCause(cause)
     )
   )
 }

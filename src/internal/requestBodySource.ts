@@ -156,17 +156,16 @@ export const read = (
     const key = isObject(request.source) ? request.source : request
     let reading = readings.get(key)
     if (reading === undefined) {
-      // Both must be interruptible, or nothing is timed out inside an uninterruptible region, as all of an HttpApp is.
       const fork = readOnce(request, options.limit).pipe(
-        Effect.interruptible,
         Effect.timeoutFail({ duration: options.timeout, onTimeout: (): Failure => "Late" }),
-        Effect.interruptible,
         Effect.exit,
         Effect.forkDaemon,
         Effect.cached,
         Effect.runSync
       )
-      reading = Effect.interruptible(Effect.flatMap(fork, Fiber.join))
+      // The fork inherits this. A timeout does not fire in an uninterruptible region, which all of an `HttpApp` is.
+      // Not `Fiber.join`: it would bring back the FiberRefs of the first reader.
+      reading = Effect.interruptible(Effect.flatten(Effect.flatMap(fork, Fiber.await)))
       readings.set(key, reading)
     }
     return Effect.flatten(reading)

@@ -1,4 +1,5 @@
 import {
+  FetchHttpClient,
   HttpApi,
   HttpApiBuilder,
   HttpApiClient,
@@ -12,13 +13,25 @@ import {
   HttpLayerRouter,
   HttpRouter,
   HttpServer,
+  type HttpServerError,
   HttpServerRequest,
   HttpServerResponse
 } from "@effect/platform"
-import { FetchHttpClient } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, FastCheck, Fiber, Layer, Schema, Stream, TestClock } from "effect"
+import {
+  Cause,
+  Deferred,
+  Effect,
+  Exit,
+  FastCheck,
+  Fiber,
+  Layer,
+  type ParseResult,
+  Schema,
+  Stream,
+  TestClock
+} from "effect"
 import * as Http from "node:http"
 import * as Net from "node:net"
 import * as RequestBody from "../../src/http/RequestBody.js"
@@ -254,12 +267,20 @@ const cases: ReadonlyArray<Case> = [
   { title: "white space instead of JSON", body: "  ", status: 400 },
   {
     title: "invalid UTF-8",
-    body: Buffer.concat([Buffer.from(`{"name":"`), Buffer.from([0xff, 0xfe]), Buffer.from(`"}`)]),
+    body: Buffer.concat([
+      Buffer.from(`{"password":"${secret}","name":"`),
+      Buffer.from([0xff, 0xfe]),
+      Buffer.from(`"}`)
+    ]),
     status: 400
   },
   {
     title: "a surrogate encoded as UTF-8",
-    body: Buffer.concat([Buffer.from(`{"name":"`), Buffer.from([0xed, 0xa0, 0x80]), Buffer.from(`"}`)]),
+    body: Buffer.concat([
+      Buffer.from(`{"password":"${secret}","name":"`),
+      Buffer.from([0xed, 0xa0, 0x80]),
+      Buffer.from(`"}`)
+    ]),
     status: 400
   },
   { title: "a lone surrogate in a string", body: `{"name":"\\ud800","password":"${secret}"}`, status: 400 },
@@ -586,17 +607,34 @@ describe("RequestBody on the wire", () => {
       }))
   }
 
-  it.scopedLive("a client that left before its body was read ends the fiber", () =>
+  it.scopedLive("who reads a body that its client cut off is interrupted, also in a fiber that the client cannot end", () =>
     Effect.gen(function*() {
-      const state = program()
-      const left = yield* Deferred.make<void>()
-      const slow = Effect.uninterruptible(Effect.zipRight(Deferred.await(left), accounts(state)))
-      const port = yield* listen(slow.pipe(RequestBody.middleware, HttpServer.serve()))
-      yield* converse(port, [head({ "Content-Length": good.length, "Content-Type": json }), { wait: 50 }, "destroy"])
-      yield* Effect.sleep("50 millis")
-      yield* Deferred.succeed(left, void 0)
-      yield* ended(state)
-      assert.isTrue(Exit.isFailure(state.exits[0]!) && Cause.isInterruptedOnly(state.exits[0].cause))
+      for (const isLate of [false, true]) {
+        const state = program()
+        const left = yield* Deferred.make<void>()
+        const detached = (isLate ? Effect.zipRight(Deferred.await(left), accounts(state)) : accounts(state)).pipe(
+          Effect.forkDaemon,
+          Effect.flatMap(Fiber.join)
+        )
+        const port = yield* listen(detached.pipe(RequestBody.middleware, HttpServer.serve()))
+        const start = head({ "Content-Length": good.length, "Content-Type": json })
+        yield* converse(port, [start + good.slice(0, 20), { wait: 50 }, "destroy"])
+        yield* Effect.sleep("50 millis")
+        yield* Deferred.succeed(left, void 0)
+        yield* ended(state)
+        assert.isTrue(Exit.isFailure(state.exits[0]!) && Cause.isInterruptedOnly(state.exits[0].cause))
+      }
+    }))
+
+  it.scopedLive("a body without a declared length is cut at the limit, without waiting for its end", () =>
+    Effect.gen(function*() {
+      const { port } = yield* serveRouter()
+      const { error, replies } = yield* converse(port, [
+        head({ "Transfer-Encoding": "chunked", "Content-Type": json }),
+        chunk("x".repeat(262_145))
+      ])
+      assert.isUndefined(error)
+      assert.deepStrictEqual(replies.map((reply) => reply.status), [413])
     }))
 
   it.scopedLive("a refusal that nobody waits for any more ends the request", () =>
@@ -790,6 +828,15 @@ describe("RequestBody in a handler", () => {
       assert.strictEqual((yield* answer(httpRouter(program()), post("{", json, "/nowhere"))).status, 404)
     }))
 
+  it("what the middleware answers leaves the type of the failures, and the rest stays", () => {
+    class Mine extends Schema.TaggedError<Mine>()("Mine", {}) {}
+    const app: HttpApp.Default<Mine | HttpServerError.RequestError | ParseResult.ParseError> = Effect.fail(new Mine())
+    const answered: HttpApp.Default<Mine> = RequestBody.middleware(app)
+    // @ts-expect-error Type 'Mine' is not assignable to type 'never'
+    const all: HttpApp.Default = RequestBody.middleware(app)
+    assert.isTrue(Effect.isEffect(answered) && Effect.isEffect(all))
+  })
+
   it.effect("415 names what is accepted", () =>
     Effect.gen(function*() {
       const { response } = yield* answer(handle((request) => request.text), post("x", "text/css"), {
@@ -882,7 +929,12 @@ describe("RequestBody in a handler", () => {
         ))
       )
       yield* answer(app, post(`{"password":"${secret}"`))
-      assert.strictEqual(printed.length, 4)
+      const fine = handle((request) =>
+        Effect.map(request.json, () =>
+          printed.push(JSON.stringify(request), String(request)))
+      )
+      yield* answer(fine, post(good))
+      assert.strictEqual(printed.length, 6)
       for (const text of printed) {
         assert.notInclude(text, secret)
       }
