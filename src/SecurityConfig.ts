@@ -10,7 +10,7 @@ import * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import type * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
 import type * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
@@ -244,13 +244,14 @@ export interface Settings extends CrossSite.Options {
 }
 
 /**
- * What every Layer takes. `guards` are asked in order; `exclude` is read by `middleware` alone.
+ * What every Layer takes. `guards` are asked in order; `exclude` is read by `middleware` alone. `RG` lists what
+ * each of the guards needs.
  *
  * @since 0.1.0
  * @category models
  */
-export interface GuardOptions<in User, out RG> {
-  readonly guards?: ReadonlyArray<Guard<User, RG>> | undefined
+export interface GuardOptions<in User, out RG extends ReadonlyArray<unknown>> {
+  readonly guards?: { readonly [Index in keyof RG]: Guard<User, RG[Index]> } | undefined
   readonly exclude?: ReadonlyArray<Exclusion.Entry> | undefined
 }
 
@@ -301,6 +302,19 @@ export const apiKey = (options: { readonly in: "header" | "cookie"; readonly key
   HttpApiSecurity.apiKey(options) as ApiKey
 
 /**
+ * What the Tag of a custom backend is declared with.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TagOptions<in out UserId, in out User, in out S, in out Auth> {
+  readonly scheme: S & CheckScheme<S>
+  readonly user: Context.Tag<UserId, User>
+  readonly auth?: Schema.Schema<Auth, any> | undefined
+  readonly name?: string | undefined
+}
+
+/**
  * What a custom backend is given: `Redacted<string>`, or user name and password for Basic.
  *
  * @since 0.1.0
@@ -314,18 +328,35 @@ export type CredentialOf<S> = S extends HttpApiSecurity.Basic ? HttpApiSecurity.
  * @since 0.1.0
  * @category type-level
  */
-export type Found<User, Auth> = [Auth] extends [void] ? User : Authenticated<User, Auth>
+export type Found<User, Auth> = 0 extends 1 & Auth ? Authenticated<User, Auth>
+  : [Auth] extends [NoAuth] ? User
+  : Authenticated<User, Auth>
 
 /**
- * Options of a custom backend's Layer. `authenticate` finds the user of a credential; `None` is 401. `NotAuthorized` and
- * `PermissionDenied` pass through; every other failure becomes `SecurityUnavailable` and is logged.
+ * What `authenticated` has as `auth` when the Tag was declared without one: nothing.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export interface NoAuth {
+  readonly _: unique symbol
+}
+
+/**
+ * Options of a custom backend's Layer. `authenticate` finds the user of a credential; `None` is 401. `NotAuthorized`
+ * and `PermissionDenied` pass through; every other failure becomes `SecurityUnavailable` and is logged.
  *
  * @since 0.1.0
  * @category models
  */
-export interface LayerOptions<in out User, in out Auth, in Credential, out E, out R, out RG>
-  extends GuardOptions<User, RG>
-{
+export interface LayerOptions<
+  in out User,
+  in out Auth,
+  in Credential,
+  out E,
+  out R,
+  out RG extends ReadonlyArray<unknown>
+> extends GuardOptions<User, RG> {
   readonly authenticate: (credential: Credential) => Effect.Effect<Option.Option<Found<User, Auth>>, E, R>
 }
 
@@ -343,13 +374,13 @@ export interface TagClass<
   in out Auth,
   in out Credential
 > extends Base<Self, Id, UserId, User, Auth> {
-  readonly layer: <E, R, RG = never>(
+  readonly layer: <E, R, RG extends ReadonlyArray<unknown> = ReadonlyArray<never>>(
     options: LayerOptions<User, Auth, Credential, E, R, RG> & Settings
-  ) => Layer.Layer<Self, never, WithoutRequest<R | RG>>
+  ) => Layer.Layer<Self, never, WithoutRequest<R | RG[number]>>
   /** The same, with settings from `Config`. */
-  readonly layerConfig: <E, R, RG = never>(
+  readonly layerConfig: <E, R, RG extends ReadonlyArray<unknown> = ReadonlyArray<never>>(
     options: LayerOptions<User, Auth, Credential, E, R, RG> & { readonly settings: Config.Config.Wrap<Settings> }
-  ) => Layer.Layer<Self, ConfigError, WithoutRequest<R | RG>>
+  ) => Layer.Layer<Self, ConfigError, WithoutRequest<R | RG[number]>>
 }
 
 /**
@@ -385,15 +416,10 @@ export const Tag = <Self = never>(): <
   UserId,
   User,
   S extends HttpApiSecurity.HttpApiSecurity,
-  Auth = void
+  Auth = NoAuth
 >(
   id: Id,
-  options: {
-    readonly scheme: S & CheckScheme<S>
-    readonly user: Context.Tag<UserId, User>
-    readonly auth?: Schema.Schema<Auth, any> | undefined
-    readonly name?: string | undefined
-  }
+  options: TagOptions<UserId, User, S, Auth>
 ) => [Self] extends [never] ? MissingSelf<"SecurityConfig.Tag">
   : TagClass<Self, Id, UserId, User, Auth, CredentialOf<S>> =>
 (id: string, options: {
@@ -422,11 +448,10 @@ export const Tag = <Self = never>(): <
     statics: {
       layer,
       layerConfig: (layerOptions: any) =>
-        Layer.unwrapEffect(
-          Effect.map(
-            Config.unwrap<Settings>(layerOptions.settings),
-            (settings) => layer({ ...layerOptions, ...settings })
-          )
+        tag.layerConfig<Settings, any, any>(
+          layerOptions.settings,
+          (settings) => tag.wrongOption({ ...settings, security }),
+          (settings) => layer({ ...layerOptions, ...settings })
         )
     }
   })

@@ -76,7 +76,9 @@ export interface CookiePolicy {
   readonly attributes: NonNullable<Cookies.Cookie["options"]>
 }
 
-const prefix = /^__(?:Host|Secure)-/
+// Browsers compare prefixes without regard to case.
+const prefix = /^__(?:Host|Secure)-/i
+const hostPrefix = /^__Host-/i
 
 /**
  * The name that a secure deployment uses.
@@ -87,6 +89,14 @@ const prefix = /^__(?:Host|Secure)-/
 export const secureName = (options: Options): string =>
   options.name ??
     (options.domain === undefined && (options.path ?? "/") === "/" ? "__Host-session" : "__Secure-session")
+
+/**
+ * The name that a deployment over plain http uses: without a prefix, which browsers would refuse there.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const insecureName = (options: Options): string => secureName(options).replace(prefix, "")
 
 /**
  * Resolves the options of a Tag. `insecure` drops `Secure` and the prefix of the name, for plain http in development; a
@@ -104,13 +114,13 @@ export const make = (options: Options, insecure: boolean): Either.Either<CookieP
     path: options.path ?? "/",
     ...(options.domain === undefined ? {} : { domain: options.domain })
   }
-  if (name.startsWith("__Host-") && (options.domain !== undefined || attributes.path !== "/")) {
+  if (hostPrefix.test(name) && (options.domain !== undefined || attributes.path !== "/")) {
     return Either.left(`cookie.name: ${name} has neither a domain nor a path other than /`)
   }
   if (insecure && attributes.sameSite === "none") {
     return Either.left("insecureCookie: browsers refuse SameSite=None without Secure")
   }
-  const policy = { name: insecure ? name.replace(prefix, "") : name, attributes }
+  const policy = { name: insecure ? insecureName(options) : name, attributes }
   return Either.mapBoth(Cookies.makeCookie(policy.name, "", attributes), {
     onLeft: (error) => `cookie: ${error.reason}`,
     onRight: () => policy

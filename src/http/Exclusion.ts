@@ -71,13 +71,15 @@ export const includesRoute = (self: Exclusion, route: Route, request: HttpServer
 export const includesRequest = (self: Exclusion, request: HttpServerRequest): boolean =>
   self.includes(request.method, originalPath(request))
 
-// The absolute form of web handlers and proxies: the path begins after the authority.
-const authority = /^[^/?#]+:\/\/[^/?#]*/
+// The absolute form of web handlers and proxies: the path begins after the authority. In another spelling of the
+// scheme, and where no path follows, the platform's routers see no path: they choose a catch-all route, which is not
+// free.
+const authority = /^https?:\/\/[^/?#]*/
 
 const originalPath = (request: HttpServerRequest): string => {
   const path = request.originalUrl.replace(authority, "")
   const query = path.indexOf("?")
-  return path === "" ? "/" : query === -1 ? path : path.slice(0, query)
+  return query === -1 ? path : path.slice(0, query)
 }
 
 /**

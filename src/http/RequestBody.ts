@@ -49,8 +49,8 @@ export interface Options {
   /** How long the whole body may take from the moment it is first read; default 10 seconds. */
   readonly timeout?: Duration.DurationInput | undefined
   /**
-   * The media types of bodies, without parameters; default `["application/json"]`. `request.json` reads JSON types only,
-   * `urlParamsBody` reads `application/x-www-form-urlencoded`, `multipart` and `multipartStream` read
+   * The media types of bodies, without parameters; default `["application/json"]`. `request.json` reads JSON types
+   * only, `urlParamsBody` reads `application/x-www-form-urlencoded`, `multipart` and `multipartStream` read
    * `multipart/form-data`, and `text`, `arrayBuffer` and `stream` read any type that is named here.
    */
   readonly accept?: ReadonlyArray<string> | undefined

@@ -1,8 +1,8 @@
 /**
- * What authentication has to say in the response of one request: cookies that grant or end a credential, and the headers
- * `WWW-Authenticate`, `Cache-Control`, `Vary` and `Retry-After`. The jar belongs to the request, not to a fiber, so
- * that forks and parallel fibers write into the same one; a handler that every security Layer installs writes it into
- * the response, on every router.
+ * What authentication has to say in the response of one request: cookies that grant or end a credential, and the
+ * headers `WWW-Authenticate`, `Cache-Control`, `Vary` and `Retry-After`. The jar belongs to the request, not to a
+ * fiber, so that forks and parallel fibers write into the same one; a handler that every security Layer installs writes
+ * it into the response, on every router.
  *
  * @since 0.1.0
  */
@@ -17,6 +17,7 @@ import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import { hasProperty, isObject } from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as problem from "../internal/problem.js"
 import * as requestHeaders from "../internal/requestHeaders.js"
@@ -33,7 +34,7 @@ import * as requestHeaders from "../internal/requestHeaders.js"
  * @category models
  */
 export interface Grant {
-  readonly cookie: Cookies.Cookie
+  readonly cookie: Redacted.Redacted<Cookies.Cookie>
   readonly undo: Effect.Effect<void>
   readonly always: boolean
 }
@@ -49,7 +50,7 @@ export interface ResponseJar {
   readonly grants: Map<string, Grant>
   readonly clears: Map<string, Cookies.Cookie>
   /** The credential that a cookie has since this request changed it; null when it was cleared. */
-  readonly credentials: Map<string, string | null>
+  readonly credentials: Map<string, Redacted.Redacted | null>
   /** What each backend has found out about this request. */
   readonly remembered: WeakMap<object, unknown>
   /** `WWW-Authenticate` for a 401 that says nothing of its own. */
@@ -132,28 +133,43 @@ const isUpgrade = (request: HttpServerRequest): boolean =>
   (!hasProperty(request.source, "upgrade") || request.source.upgrade === true)
 
 /**
+ * Puts a grant into the jar. A grant of the same cookie that it replaces is undone, so that of several sign-ins at once
+ * one credential remains. Dies with `ResponseAlreadySent`, undoing the grant, when the response has left meanwhile.
+ *
  * @since 0.1.0
  * @category writing
  */
-export const grant = (request: HttpServerRequest, value: string, grant: Grant): void => {
-  const jar = get(request)
-  jar.vary.add("Cookie")
-  jar.clears.delete(grant.cookie.name)
-  jar.grants.set(grant.cookie.name, grant)
-  jar.credentials.set(grant.cookie.name, value)
-}
+export const grant = (request: HttpServerRequest, grant: Grant): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const jar = get(request)
+    const { name, value } = Redacted.value(grant.cookie)
+    if (jar.isSent) {
+      return Effect.zipRight(grant.undo, Effect.die(new ResponseAlreadySent()))
+    }
+    const replaced = jar.grants.get(name)
+    jar.vary.add("Cookie")
+    jar.clears.delete(name)
+    jar.grants.set(name, grant)
+    jar.credentials.set(name, Redacted.make(value))
+    return replaced?.undo ?? Effect.void
+  })
 
 /**
+ * Puts the clearing of a cookie into the jar. A grant of the same cookie that it replaces is undone.
+ *
  * @since 0.1.0
  * @category writing
  */
-export const clear = (request: HttpServerRequest, cookie: Cookies.Cookie): void => {
-  const jar = get(request)
-  jar.vary.add("Cookie")
-  jar.grants.delete(cookie.name)
-  jar.clears.set(cookie.name, cookie)
-  jar.credentials.set(cookie.name, null)
-}
+export const clear = (request: HttpServerRequest, cookie: Cookies.Cookie): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const jar = get(request)
+    const replaced = jar.grants.get(cookie.name)
+    jar.vary.add("Cookie")
+    jar.grants.delete(cookie.name)
+    jar.clears.set(cookie.name, cookie)
+    jar.credentials.set(cookie.name, null)
+    return replaced?.undo ?? Effect.void
+  })
 
 // -----------------------------------------------------------------------------
 // Committing
@@ -185,16 +201,16 @@ const retryAfter = (response: HttpServerResponse.HttpServerResponse): string | u
 
 /**
  * Writes a jar into a response. It can run several times for one request, and a later run, which sees the status that
- * is really sent, takes back a grant that an earlier one let pass.
+ * is really sent, takes back a grant that an earlier one let pass. `status` is given where the response does not tell.
  *
  * @since 0.1.0
  * @category committing
  */
 export const commit = (
   self: ResponseJar,
-  response: HttpServerResponse.HttpServerResponse
+  response: HttpServerResponse.HttpServerResponse,
+  status: number = response.status
 ): HttpServerResponse.HttpServerResponse => {
-  const { status } = response
   const isRefusal = status === 401 || status === 403
   let out = response
   let writes = false
@@ -202,12 +218,12 @@ export const commit = (
     out = setCookie(out, cookie)
     writes = true
   }
-  for (const { always, cookie } of self.grants.values()) {
+  for (const [name, { always, cookie }] of self.grants) {
     if (always || status < 400) {
-      out = setCookie(out, cookie)
+      out = setCookie(out, Redacted.value(cookie))
       writes = true
     } else {
-      out = HttpServerResponse.removeCookie(out, cookie.name)
+      out = HttpServerResponse.removeCookie(out, name)
     }
   }
   const needsChallenge = status === 401 && out.headers["www-authenticate"] === undefined
@@ -236,6 +252,17 @@ const isGone = (request: HttpServerRequest): boolean => {
     hasProperty(source, "signal") && hasProperty(source.signal, "aborted") && source.signal.aborted === true
 }
 
+// A web handler sends a raw `Response` as it is, status and all.
+const statusOf = (request: HttpServerRequest, response: HttpServerResponse.HttpServerResponse): number =>
+  response.body._tag === "Raw" && response.body.body instanceof Response && request.source instanceof Request
+    ? response.body.body.status
+    : response.status
+
+// On Node: the headers are with the client, whatever becomes of the rest of a stream.
+const hasLeft = (request: HttpServerRequest): boolean =>
+  hasProperty(request, "response") && hasProperty(request.response, "headersSent") &&
+  request.response.headersSent === true
+
 const undo = (jar: ResponseJar) =>
   Effect.suspend(() => {
     if (jar.status < 400) {
@@ -251,10 +278,18 @@ const undo = (jar: ResponseJar) =>
 
 const handler: HttpApp.PreResponseHandler = (request, response) =>
   Effect.flatMap(Effect.context<never>(), (context) => {
+    if (hasLeft(request)) {
+      return Effect.succeed(response)
+    }
     const jar = get(request)
-    const out = isGone(request) ? HttpServerResponse.empty({ status: 499 }) : commit(jar, response)
     jar.isSent = true
-    jar.status = out.status
+    if (isGone(request)) {
+      jar.status = 499
+      // Not by a finalizer: on Node the answer to a HEAD request never comes to its end on a dead socket.
+      return Effect.as(Effect.forkDaemon(undo(jar)), HttpServerResponse.empty({ status: 499 }))
+    }
+    jar.status = statusOf(request, response)
+    const out = commit(jar, response, jar.status)
     if (jar.grants.size === 0 || jar.willUndo) {
       return Effect.succeed(out)
     }
@@ -272,8 +307,9 @@ const handler: HttpApp.PreResponseHandler = (request, response) =>
 const installed = Symbol.for("effect-security/http/ResponseJar/installed")
 
 /**
- * Makes every response of the fibers that inherit from this one pass through its jar. Installing twice is installing
- * once.
+ * Makes every response of the fibers that inherit from this one pass through its jar, after the handlers that were
+ * registered before: the jar sees the last status, and no other middleware overwrites `Vary`. Installing twice is
+ * installing once.
  *
  * @since 0.1.0
  * @category installing
@@ -296,11 +332,10 @@ export const install: Effect.Effect<void> = FiberRef.update(
 )
 
 /**
- * Runs the jar once more after all the handlers that `self` has registered, so that it sees the last status and no
- * other middleware overwrites `Vary`.
+ * Installs once more when `self` ends, behind all the handlers that it has registered.
  *
  * @since 0.1.0
  * @category installing
  */
 export const installLast = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.onExit(self, () => HttpApp.appendPreResponseHandler(handler))
+  Effect.onExit(self, () => install)

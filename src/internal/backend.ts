@@ -2,7 +2,7 @@ import type * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -12,14 +12,9 @@ import type * as Credential from "../http/Credential.js"
 import * as CrossSite from "../http/CrossSite.js"
 import type { Exclusion } from "../http/Exclusion.js"
 import * as ResponseJar from "../http/ResponseJar.js"
-import {
-  CrossSiteRejected,
-  NotAuthorized,
-  PermissionDenied,
-  SecurityUnavailable,
-  TooManyAttempts
-} from "../SecurityError.js"
+import { CrossSiteRejected, NotAuthorized } from "../SecurityError.js"
 import type { SecurityError } from "../SecurityError.js"
+import { wait } from "./wait.js"
 
 /** Who was found. `SecurityConfig.Authenticated` is its public face. */
 export interface Authenticated<out User, out Auth> {
@@ -31,7 +26,8 @@ export interface Authenticated<out User, out Auth> {
 export interface Carrier<C> {
   /** The header, as `Vary` names it. */
   readonly header: string
-  readonly isCookie: boolean
+  /** A browser sends it by itself, also when another site made it send the request: a cookie, HTTP Basic. */
+  readonly isAmbient: boolean
   readonly challenge: { readonly missing: string; readonly bad: string }
   readonly read: (request: HttpServerRequest.HttpServerRequest) => Credential.Credential<C>
   /** What two credentials have in common when they are the same bytes. */
@@ -51,46 +47,6 @@ export interface Implementation<out User, out Auth> {
   /** Makes the next question about this request ask again. */
   readonly forget: (request: HttpServerRequest.HttpServerRequest) => void
 }
-
-// -----------------------------------------------------------------------------
-// Waiting for what may fail
-// -----------------------------------------------------------------------------
-
-/**
- * Turns whatever a dependency does into an answer: typed security failures pass, every other failure and every defect
- * becomes `SecurityUnavailable` with its cause logged, and so does an answer that is later than `timeout`. The wait is
- * interruptible even where its surroundings are not: the app-wide gate, api-level middleware and finalizers.
- */
-export const wait = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  what: string,
-  timeout: Duration.Duration
-): Effect.Effect<A, Extract<E, SecurityError> | SecurityUnavailable, R> =>
-  Effect.interruptible(self).pipe(
-    Effect.timeoutFail({
-      duration: timeout,
-      onTimeout: () => new SecurityUnavailable({ reason: `${what} took longer than ${Duration.format(timeout)}` })
-    }),
-    Effect.catchAllCause((cause): Effect.Effect<never, Extract<E, SecurityError> | SecurityUnavailable> => {
-      if (Cause.isInterruptedOnly(cause)) {
-        return Effect.failCause(cause as Cause.Cause<never>)
-      }
-      const failure = Cause.failureOption(cause)
-      if (Option.isSome(failure) && isSecurityError(failure.value)) {
-        return failure.value._tag === "SecurityUnavailable"
-          ? logged(failure.value.cause === undefined ? cause : Cause.fail(failure.value.cause), what, failure.value)
-          : Effect.fail(failure.value as Extract<E, SecurityError>)
-      }
-      return logged(cause, what, new SecurityUnavailable({ reason: `${what} failed` }))
-    })
-  )
-
-const logged = <E>(cause: Cause.Cause<unknown>, what: string, error: E): Effect.Effect<never, E> =>
-  Effect.zipRight(Effect.logError(`${what} is not available`, cause), Effect.fail(error))
-
-const isSecurityError = (u: unknown): u is SecurityError =>
-  u instanceof NotAuthorized || u instanceof PermissionDenied || u instanceof CrossSiteRejected ||
-  u instanceof TooManyAttempts || u instanceof SecurityUnavailable
 
 // -----------------------------------------------------------------------------
 // Services of the application
@@ -122,7 +78,10 @@ export const provideRequest = <R>(context: Context.Context<R>) =>
 // Cross-site requests
 // -----------------------------------------------------------------------------
 
-/** Fails where another site made a browser send an unsafe request. Run wherever a cookie is read or written. */
+/**
+ * Fails where another site made a browser send an unsafe request. Run wherever a credential that a browser sends by
+ * itself is read or written.
+ */
 export const rejectCrossSite = (
   request: HttpServerRequest.HttpServerRequest,
   options: CrossSite.Options
@@ -140,7 +99,7 @@ export const rejectCrossSite = (
 // Authenticating a request
 // -----------------------------------------------------------------------------
 
-/** The credential that a carrier has read, after the cross-site check where it is a cookie. */
+/** The credential that a carrier has read, after the cross-site check where a browser sends it by itself. */
 export const requireCredential = <C>(
   carrier: Carrier<C>,
   crossSite: CrossSite.Options,
@@ -152,13 +111,24 @@ export const requireCredential = <C>(
       ? new NotAuthorized({ reason: "NoCredential", challenge: carrier.challenge.missing, vary: carrier.header })
       : new NotAuthorized({ reason: "InvalidCredential", challenge: carrier.challenge.bad, vary: carrier.header })
   )
-  return carrier.isCookie ? Effect.zipRight(rejectCrossSite(request, crossSite), credential) : credential
+  return carrier.isAmbient ? Effect.zipRight(rejectCrossSite(request, crossSite), credential) : credential
 }
 
+/** What a request was found to be. Its identity tells whether anything was learnt or forgotten since. */
 interface Remembered {
   readonly key: unknown
   readonly exit: Exit.Exit<unknown, SecurityError>
 }
+
+const nothing: Remembered = { key: undefined, exit: Exit.void }
+
+/** Makes the next question about a request ask again, and whoever asks already not be remembered. */
+export const forget = (request: HttpServerRequest.HttpServerRequest, backend: object): void => {
+  ResponseJar.get(request).remembered.set(backend, { ...nothing })
+}
+
+const noCredential = Symbol("no credential")
+const invalidCredential = Symbol("invalid credential")
 
 /**
  * Credential, then backend, then guards; straight through. The outcome is remembered for the rest of the request, bound
@@ -180,7 +150,7 @@ export const authenticate = <C, User, Auth>(options: {
     Effect.flatMap(
       requireCredential(carrier, options.crossSite, request, read),
       (credential) =>
-        wait(options.verify(credential, request), "authentication", options.timeout).pipe(
+        wait(Effect.suspend(() => options.verify(credential, request)), "authentication", options.timeout).pipe(
           // A backend need not know how its scheme challenges.
           Effect.catchTag(
             "NotAuthorized",
@@ -194,28 +164,38 @@ export const authenticate = <C, User, Auth>(options: {
   return Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
     const jar = ResponseJar.get(request)
     jar.vary.add(carrier.header)
-    const credential = carrier.read(request)
-    const key = credential._tag === "Found" ? carrier.keyOf(credential.value) : credential._tag
-    const remembered = jar.remembered.get(options.backend) as Remembered | undefined
-    if (remembered !== undefined && remembered.key === key) {
-      return remembered.exit as Exit.Exit<Authenticated<User, Auth>, SecurityError>
+    const read = carrier.read(request)
+    const key = read._tag === "Found"
+      ? carrier.keyOf(read.value)
+      : read._tag === "None"
+      ? noCredential
+      : invalidCredential
+    const before = jar.remembered.get(options.backend) as Remembered | undefined
+    if (before !== undefined && before.key === key) {
+      challenge(jar, before.exit)
+      return before.exit as Exit.Exit<Authenticated<User, Auth>, SecurityError>
     }
     return Effect.onExit(
-      attempt(request, credential),
+      Effect.zipRight(ResponseJar.install, attempt(request, read)),
       (exit) =>
         Effect.sync(() => {
           if (Exit.isSuccess(exit)) {
             jar.isPrivate = true
-          } else if (Exit.isInterrupted(exit)) {
-            return
-          } else {
-            const failure = Cause.failureOption(exit.cause)
-            if (Option.isSome(failure) && failure.value._tag === "NotAuthorized") {
-              jar.challenge = failure.value.challenge
-            }
           }
-          jar.remembered.set(options.backend, { key, exit } satisfies Remembered)
+          challenge(jar, exit)
+          // What was asked before somebody changed the session is not what the next one should see.
+          if (!Exit.isInterrupted(exit) && jar.remembered.get(options.backend) === before) {
+            jar.remembered.set(options.backend, { key, exit } satisfies Remembered)
+          }
         })
     )
   })
+}
+
+/** The challenge of a 401 that `HttpApi` encodes without headers. */
+const challenge = (jar: ResponseJar.ResponseJar, exit: Exit.Exit<unknown, SecurityError>): void => {
+  const failure = Exit.isFailure(exit) ? Cause.failureOption(exit.cause) : Option.none()
+  if (Option.isSome(failure) && failure.value._tag === "NotAuthorized") {
+    jar.challenge = failure.value.challenge
+  }
 }

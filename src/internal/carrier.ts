@@ -9,7 +9,7 @@ type Text = string | Credential.BasicCredentials
 /** A cookie of this name, or what it has become since this request changed it. */
 export const cookie = (name: string): Carrier<string> => ({
   header: "Cookie",
-  isCookie: true,
+  isAmbient: true,
   challenge: { missing: "Cookie", bad: "Cookie" },
   keyOf: (credential) => credential,
   read: (request) => {
@@ -18,13 +18,13 @@ export const cookie = (name: string): Carrier<string> => ({
       ? Credential.fromRequest(request, "cookie", (header) => Credential.cookie(header, name))
       : changed === null
       ? Credential.none
-      : Credential.found(changed)
+      : Credential.found(Redacted.value(changed))
   }
 })
 
 const bearer: Carrier<string> = {
   header: "Authorization",
-  isCookie: false,
+  isAmbient: false,
   // RFC 6750 section 3.1: no error code where the request lacks any authentication information.
   challenge: { missing: "Bearer", bad: "Bearer error=\"invalid_token\"" },
   keyOf: (credential) => credential,
@@ -36,7 +36,7 @@ const basic = (realm: string): Carrier<Credential.BasicCredentials> => {
   const challenge = `Basic realm="${realm}", charset="UTF-8"`
   return {
     header: "Authorization",
-    isCookie: false,
+    isAmbient: true,
     challenge: { missing: challenge, bad: challenge },
     keyOf: ({ password, username }) => `${username}:${Redacted.value(password)}`,
     read: (request) => Credential.fromRequest(request, "authorization", Credential.basic)
@@ -45,7 +45,7 @@ const basic = (realm: string): Carrier<Credential.BasicCredentials> => {
 
 const apiKey = (header: string): Carrier<string> => ({
   header,
-  isCookie: false,
+  isAmbient: false,
   challenge: { missing: "ApiKey", bad: "ApiKey" },
   keyOf: (credential) => credential,
   read: (request) => Credential.fromRequest(request, header.toLowerCase(), Credential.apiKey)

@@ -5,6 +5,7 @@ import * as OpenApi from "@effect/platform/OpenApi"
 import * as Context from "effect/Context"
 import * as Option from "effect/Option"
 import { hasProperty } from "effect/Predicate"
+import * as CookiePolicy from "../http/CookiePolicy.js"
 import * as problem from "./problem.js"
 
 type Security = Readonly<Record<string, HttpApiSecurity.HttpApiSecurity>>
@@ -36,7 +37,10 @@ const securityTags = (api: HttpApi.HttpApi.AnyWithProps): ReadonlyArray<HttpApiM
 }
 
 const cookieOf = (security: HttpApiSecurity.HttpApiSecurity): Option.Option<string> =>
-  security._tag === "ApiKey" && security.in === "cookie" ? Option.some(security.key) : Option.none()
+  security._tag === "ApiKey" && security.in === "cookie"
+    // Over plain http the prefix is dropped, and two names may become one.
+    ? Option.some(CookiePolicy.insecureName({ name: security.key }))
+    : Option.none()
 
 /** What two Tags of one api must not share, as a sentence. */
 export const conflict = (api: HttpApi.HttpApi.AnyWithProps): Option.Option<string> => {

@@ -43,8 +43,8 @@ const problemOf = (value: unknown, depth: number): string | undefined => {
 }
 
 /**
- * A JSON text as a value whose strings and keys are well-formed Unicode, which is not nested deeper than `maxDepth`, and
- * which has no key that leads to a prototype; otherwise what is wrong, in words that repeat nothing of the text.
+ * A JSON text as a value whose strings and keys are well-formed Unicode, which is not nested deeper than `maxDepth`,
+ * and which has no key that leads to a prototype; otherwise what is wrong, in words that repeat nothing of the text.
  */
 export const parse = (text: string): Either.Either<unknown, string> =>
   Either.try({ try: (): unknown => JSON.parse(text), catch: () => "malformed JSON" }).pipe(

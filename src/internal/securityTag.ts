@@ -4,7 +4,9 @@ import * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
 import type * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
-import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
+import { HttpServerRequest } from "@effect/platform/HttpServerRequest"
+import * as Config from "effect/Config"
+import * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -20,6 +22,7 @@ import * as backend from "./backend.js"
 import * as gate from "./gate.js"
 import * as openApi from "./openApi.js"
 import * as tagClass from "./tagClass.js"
+import { defaultTimeout } from "./wait.js"
 
 export const BackendTypeId = "~effect-security/SecurityConfig/Backend" as const
 
@@ -72,11 +75,11 @@ export const make = (id: string, options: {
     protect,
     middleware: (app: HttpApp.Default<any, any>) => ResponseJar.installLast(gated(app)),
     user,
-    userOption: Effect.catchAll(
+    userOption: withoutChallenge(Effect.catchAll(
       Effect.map(user, Option.some),
       (error: SecurityError): Effect.Effect<Option.Option<never>, SecurityUnavailable> =>
         error._tag === "SecurityUnavailable" ? Effect.fail(error) : Effect.succeedNone
-    ),
+    )),
     authenticated,
     // Made once: a middleware is told apart by reference.
     get layerMiddleware() {
@@ -104,6 +107,19 @@ export const make = (id: string, options: {
   return tagClass.addStatics(tagClass.addStatics(tag, statics), options.statics)
 }
 
+/** Who only looks whether somebody is there challenges nobody: a 401 that follows is somebody else's. */
+const withoutChallenge = <A, E>(self: Effect.Effect<A, E, any>): Effect.Effect<A, E, any> =>
+  Effect.flatMap(HttpServerRequest, (request) => {
+    const jar = ResponseJar.get(request)
+    const { challenge } = jar
+    return Effect.ensuring(
+      self,
+      Effect.sync(() => {
+        jar.challenge = challenge
+      })
+    )
+  })
+
 // -----------------------------------------------------------------------------
 // Layers
 // -----------------------------------------------------------------------------
@@ -123,20 +139,51 @@ export interface BackendOptions<C, R> {
   readonly requireOrigin?: boolean | undefined
 }
 
-/** Dies, naming the option, where a literal is wrong in a way that its type cannot say. */
-const validate = (id: string, options: BackendOptions<any, any>): Effect.Effect<void> => {
-  const wrong = [...options.trustedOrigins ?? [], ...(options.origin === undefined ? [] : [options.origin])].find(
+/** What OpenAPI allows for the name of a component; it also stands in the challenge of HTTP Basic. */
+const componentName = /^[A-Za-z0-9._-]+$/
+/** RFC 9110 section 5.6.2: the name of a header or a cookie. */
+const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+
+/** What is wrong with options in a way that their types cannot say. */
+export const wrongOption = (
+  options: Pick<BackendOptions<any, any>, "security" | "timeout" | "trustedOrigins" | "origin">
+): Option.Option<string> => {
+  const origin = [...options.trustedOrigins ?? [], ...(options.origin === undefined ? [] : [options.origin])].find(
     (origin) => !CrossSite.isOrigin(origin)
   )
-  return wrong === undefined
-    ? Effect.void
-    : Effect.dieMessage(
-      `${id}: trustedOrigins and origin take exact origins such as "https://app.example.com", not "${wrong}"`
+  if (origin !== undefined) {
+    return Option.some(
+      `trustedOrigins and origin take exact origins such as "https://app.example.com", not ${JSON.stringify(origin)}`
     )
+  }
+  const timeout = Duration.decodeUnknown(options.timeout ?? defaultTimeout)
+  if (!Option.exists(timeout, Duration.greaterThan(0))) {
+    return Option.some("timeout is a positive duration")
+  }
+  for (const [name, scheme] of Object.entries(options.security)) {
+    if (!componentName.test(name)) {
+      return Option.some(`name is made of letters, digits, ".", "_" and "-", not ${JSON.stringify(name)}`)
+    }
+    if (scheme._tag === "ApiKey" && scheme.key !== "" && !token.test(scheme.key)) {
+      return Option.some(`scheme: key names a header or a cookie, not ${JSON.stringify(scheme.key)}`)
+    }
+  }
+  return Option.none()
 }
 
-/** What authentication takes at most, when the Layer says nothing. */
-export const defaultTimeout = "2 seconds"
+/** A Layer whose settings come from `Config`: a wrong one is a `ConfigError`, as one that does not parse is. */
+export const layerConfig = <S, A, R>(
+  settings: Config.Config.Wrap<S>,
+  wrong: (settings: S) => Option.Option<string>,
+  layer: (settings: S) => Layer.Layer<A, never, R>
+): Layer.Layer<A, ConfigError.ConfigError, R> =>
+  Layer.unwrapEffect(
+    Effect.flatMap(Config.unwrap(settings), (settings) =>
+      Option.match(wrong(settings), {
+        onNone: () => Effect.succeed(layer(settings)),
+        onSome: (sentence) => Effect.fail(ConfigError.InvalidData([], sentence))
+      }))
+  )
 
 /** What stands behind a Tag in a context that `build` made. */
 export const implementation = (
@@ -145,17 +192,21 @@ export const implementation = (
 ): backend.Implementation<any, any> => (Context.unsafeGet(context, tag) as Service)[BackendTypeId]
 
 /**
- * Puts a backend behind a Tag. Its effects are given what the Layer is built with, and the request at hand. Installs the
- * jar and redacts the credential's header in traces for everything that inherits from the fiber that builds the Layer.
+ * Puts a backend behind a Tag. Its effects are given what the Layer is built with, and the request at hand. Installs
+ * the jar and redacts the credential's header in traces for everything that inherits from the fiber that builds the
+ * Layer.
  */
 export const build = <C, R>(
   tag: Context.Tag<any, any>,
   options: BackendOptions<C, R>
 ): Effect.Effect<Context.Context<any>, never, R | Scope> =>
   Effect.gen(function*() {
-    yield* validate(tag.key, options)
+    yield* Option.match(wrongOption(options), {
+      onNone: () => Effect.void,
+      onSome: (sentence) => Effect.dieMessage(`${tag.key}: ${sentence}`)
+    })
     yield* ResponseJar.install
-    yield* redact(options.carrier.header)
+    yield* redact(options.carrier.header.toLowerCase())
     const provide = backend.provideRequest(yield* Effect.context<R>())
     const guards = options.guards ?? []
     const identity = {}
@@ -179,7 +230,7 @@ export const build = <C, R>(
     const service: Service = {
       [BackendTypeId]: {
         authenticate,
-        forget: (request) => ResponseJar.get(request).remembered.delete(identity),
+        forget: (request) => backend.forget(request, identity),
         exclude: Exclusion.make(options.exclude ?? []),
         security: options.security
       }
@@ -194,11 +245,17 @@ export const build = <C, R>(
     })
   })
 
+// One list for all, which only grows: Layers that are built in parallel each set the same one, whichever of them has
+// the last word. A name that is redacted needlessly does no harm.
+const redactedNames: Array<string | RegExp> = []
+
+/** Keeps the header of a credential out of traces. */
 const redact = (header: string) =>
-  Effect.flatMap(
-    FiberRef.get(Headers.currentRedactedNames),
-    (names) =>
-      names.some((name) => typeof name === "string" && name.toLowerCase() === header.toLowerCase())
-        ? Effect.void
-        : Effect.locallyScoped(Headers.currentRedactedNames, [...names, header.toLowerCase()])
-  )
+  FiberRef.update(Headers.currentRedactedNames, (names) => {
+    for (const name of [...names, header]) {
+      if (!redactedNames.includes(name)) {
+        redactedNames.push(name)
+      }
+    }
+    return redactedNames
+  })

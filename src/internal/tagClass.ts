@@ -1,9 +1,9 @@
 import * as Context from "effect/Context"
 
 /**
- * A class that is a `Context.Tag`, as `HttpApiMiddleware.Tag` makes it: `class Auth extends X {}` inherits that, and its
- * statics. `frames` counts the functions of this library between here and the application, so that Effect's "service not
- * found" names the place where the application defined the class.
+ * A class that is a `Context.Tag`, as `HttpApiMiddleware.Tag` makes it: `class Auth extends X {}` inherits that, and
+ * its statics. `frames` counts the functions of this library between here and the application, so that Effect's
+ * "service not found" names the place where the application defined the class.
  */
 export const make = (id: string, frames: number): Context.Tag<any, any> => {
   const limit = Error.stackTraceLimit

@@ -5,7 +5,7 @@
  */
 import type * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
 import type * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
@@ -112,20 +112,20 @@ export interface TagClass<in out Self, in out Id extends string, in out UserId, 
     subject: string
   ) => Effect.Effect<void, SecurityUnavailable, SecurityConfig.Supports<Self, "revokeAll">>
   /** Sessions in the `SessionStore`. */
-  readonly layer: <E, R, RG = never>(
+  readonly layer: <E, R, RG extends ReadonlyArray<unknown> = ReadonlyArray<never>>(
     options: LayerOptions<User, Session, E, R, RG> & Settings
   ) => Layer.Layer<
     Self | SecurityConfig.Supports<Self, Stored>,
     never,
-    SessionStore | SecurityConfig.WithoutRequest<R | RG>
+    SessionStore | SecurityConfig.WithoutRequest<R | RG[number]>
   >
   /** The same, with settings from `Config`. */
-  readonly layerConfig: <E, R, RG = never>(
+  readonly layerConfig: <E, R, RG extends ReadonlyArray<unknown> = ReadonlyArray<never>>(
     options: LayerOptions<User, Session, E, R, RG> & { readonly settings: Config.Config.Wrap<Settings> }
   ) => Layer.Layer<
     Self | SecurityConfig.Supports<Self, Stored>,
     ConfigError,
-    SessionStore | SecurityConfig.WithoutRequest<R | RG>
+    SessionStore | SecurityConfig.WithoutRequest<R | RG[number]>
   >
 }
 
@@ -149,7 +149,7 @@ export interface RevokeAllOptions {
  * @since 0.1.0
  * @category models
  */
-export interface LayerOptions<in out User, in Session, out E, out R, out RG>
+export interface LayerOptions<in out User, in Session, out E, out R, out RG extends ReadonlyArray<unknown>>
   extends SecurityConfig.GuardOptions<User, RG>
 {
   readonly retrieveUser: (session: Session) => Effect.Effect<Option.Option<User>, E, R>
@@ -169,6 +169,19 @@ export interface Settings extends SecurityConfig.Settings {
   readonly absoluteTimeout?: Duration.DurationInput | undefined
   readonly maxPerUser?: number | undefined
   readonly insecureCookie?: boolean | undefined
+}
+
+/**
+ * What a Tag is declared with, next to the `subject`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TagOptions<in out UserId, in out User, in out Session, in out Cookie> {
+  readonly user: Context.Tag<UserId, User>
+  readonly session: Schema.Schema<Session, any>
+  readonly cookie?: (Cookie & CookiePolicy.Check<Cookie>) | undefined
+  readonly name?: string | undefined
 }
 
 /**
@@ -196,8 +209,8 @@ export interface SubjectRequired<Session> {
 
 /**
  * Makes a session backend. `user` is the application's own Tag of the current user; `session` is what a session holds,
- * decoded on the way in and encoded on the way out as JSON; `cookie` is its policy (`http/CookiePolicy`); `name` is that
- * of the scheme in OpenAPI (default `sessionCookie`).
+ * decoded on the way in and encoded on the way out as JSON; `cookie` is its policy (`http/CookiePolicy`); `name` is
+ * that of the scheme in OpenAPI (default `sessionCookie`).
  *
  * @since 0.1.0
  * @category tags
@@ -227,12 +240,7 @@ export const Tag = <Self = never>(): <
   const Cookie extends CookiePolicy.Options & Readonly<Record<string, any>> = {}
 >(
   id: Id,
-  options: {
-    readonly user: Context.Tag<UserId, User>
-    readonly session: Schema.Schema<Session, any>
-    readonly cookie?: (Cookie & CookiePolicy.Check<Cookie>) | undefined
-    readonly name?: string | undefined
-  } & Subject<NoInfer<Session>>
+  options: TagOptions<UserId, User, Session, Cookie> & Subject<NoInfer<Session>>
 ) => [Self] extends [never] ? SecurityConfig.MissingSelf<"SessionAuth.Tag">
   : TagClass<Self, Id, UserId, User, Session> =>
 (id: string, options: {
@@ -262,11 +270,10 @@ export const Tag = <Self = never>(): <
       ...operations.accessors(id),
       layer,
       layerConfig: (layerOptions: any) =>
-        Layer.unwrapEffect(
-          Effect.map(
-            Config.unwrap<Settings>(layerOptions.settings),
-            (settings) => layer({ ...layerOptions, ...settings })
-          )
+        securityTag.layerConfig<Settings, any, any>(
+          layerOptions.settings,
+          (settings) => operations.wrongOption(realm, { ...layerOptions, ...settings }),
+          (settings) => layer({ ...layerOptions, ...settings })
         )
     }
   })

@@ -58,8 +58,8 @@ export class SessionRefused extends Data.TaggedError("SessionRefused") {}
  */
 export interface Service {
   /**
-   * A record exists afterwards, or a typed failure. Refused when the mark that `removeBySubject` left for the subject is
-   * younger than the record's `authenticatedAt`.
+   * A record exists afterwards, or a typed failure. Refused when the mark that `removeBySubject` left for the subject
+   * is younger than the record's `authenticatedAt`.
    */
   readonly create: (record: SessionRecord) => Effect.Effect<void, SessionRefused | SecurityUnavailable>
   /** Never returns an expired record. */
@@ -75,8 +75,8 @@ export interface Service {
    */
   readonly touch: (id: SessionId, deadline: number) => Effect.Effect<void, SecurityUnavailable>
   /**
-   * The old record is gone and the new one present in one step. False, creating nothing, when the old one is not live or
-   * no longer has the version of `record`: an update that came between would be lost.
+   * The old record is gone and the new one present in one step. False, creating nothing, when the old one is not live
+   * or no longer has the version of `record`: an update that came between would be lost.
    */
   readonly rotate: (oldId: SessionId, record: SessionRecord) => Effect.Effect<boolean, SecurityUnavailable>
   /** When it returns, no request in flight can bring the session back. Removing what is not there succeeds. */
@@ -127,6 +127,7 @@ const makeMemory = (capacity: number): Service => {
   const bySubject = new Map<string, Set<SessionId>>()
   const marks = new Map<string, number>()
   const buckets = new Map<number, Set<SessionId>>()
+  const bucketById = new Map<SessionId, number>()
 
   const subjectKey = (realm: string, subject: string) => JSON.stringify([realm, subject])
 
@@ -138,21 +139,36 @@ const makeMemory = (capacity: number): Service => {
       ids.add(id)
     }
   }
+  const removeFrom = <K>(index: Map<K, Set<SessionId>>, key: K, id: SessionId) => {
+    const ids = index.get(key)
+    ids?.delete(id)
+    if (ids?.size === 0) {
+      index.delete(key)
+    }
+  }
   const bucketOf = (record: SessionRecord) =>
     Math.floor(Math.min(record.idleDeadline, record.absoluteDeadline) / bucketMillis)
-  const insert = (record: SessionRecord) => {
-    records.set(record.id, record)
-    addTo(bySubject, subjectKey(record.realm, record.subject), record.id)
+  const place = (record: SessionRecord) => {
+    bucketById.set(record.id, bucketOf(record))
     addTo(buckets, bucketOf(record), record.id)
+  }
+  const displace = (record: SessionRecord) => {
+    removeFrom(buckets, bucketById.get(record.id)!, record.id)
+    bucketById.delete(record.id)
   }
   const drop = (record: SessionRecord) => {
     records.delete(record.id)
-    const key = subjectKey(record.realm, record.subject)
-    const ids = bySubject.get(key)
-    ids?.delete(record.id)
-    if (ids?.size === 0) {
-      bySubject.delete(key)
+    removeFrom(bySubject, subjectKey(record.realm, record.subject), record.id)
+    displace(record)
+  }
+  const insert = (record: SessionRecord) => {
+    const previous = records.get(record.id)
+    if (previous !== undefined) {
+      drop(previous)
     }
+    records.set(record.id, record)
+    addTo(bySubject, subjectKey(record.realm, record.subject), record.id)
+    place(record)
   }
   const live = (id: SessionId, now: number): SessionRecord | undefined => {
     const record = records.get(id)
@@ -170,23 +186,17 @@ const makeMemory = (capacity: number): Service => {
     const due = Array.from(buckets.keys()).filter((bucket) => bucket * bucketMillis <= now)
     for (const bucket of due) {
       for (const id of buckets.get(bucket)!) {
-        const record = records.get(id)
-        if (record !== undefined && !isLive(record, now)) {
+        const record = records.get(id)!
+        if (!isLive(record, now)) {
           if (removed === limit) {
             return removed
           }
           drop(record)
           removed++
-        }
-        if (record === undefined || !isLive(record, now)) {
-          buckets.get(bucket)!.delete(id)
         } else if (bucketOf(record) !== bucket) {
-          buckets.get(bucket)!.delete(id)
-          addTo(buckets, bucketOf(record), id)
+          displace(record)
+          place(record)
         }
-      }
-      if (buckets.get(bucket)!.size === 0) {
-        buckets.delete(bucket)
       }
     }
     for (const [key, mark] of marks) {
@@ -272,7 +282,8 @@ const sweep = (store: Service): Effect.Effect<void, SecurityUnavailable> =>
   )
 
 /**
- * Sessions in this process's memory, as `layerMemory`, with another `capacity`.
+ * Sessions in this process's memory, as `layerMemory`, with another `capacity`: a positive whole number, or the Layer
+ * dies with a sentence that says so.
  *
  * @since 0.1.0
  * @category layers
@@ -281,16 +292,19 @@ export const layerMemoryWith = (options: { readonly capacity: number }): Layer.L
   Layer.scoped(
     SessionStore,
     Effect.suspend(() => {
+      if (!Number.isSafeInteger(options.capacity) || options.capacity < 1) {
+        return Effect.dieMessage("SessionStore: capacity is a positive whole number")
+      }
       const store = makeMemory(options.capacity)
       return Effect.as(Effect.forkScoped(Effect.repeat(sweep(store), Schedule.spaced(sweepEvery))), store)
     })
   )
 
 /**
- * Sessions in this process's memory: for one process, for tests, for trying things out. At most `capacity` live sessions
- * are held (default 1,000,000); creating one more fails with `SecurityUnavailable`, since evicting someone else's session
- * would let a stranger sign people out. Expired sessions are swept by a fiber in the Layer's scope. Nothing survives a
- * restart.
+ * Sessions in this process's memory: for one process, for tests, for trying things out. At most `capacity` live
+ * sessions are held (default 1,000,000); creating one more fails with `SecurityUnavailable`, since evicting someone
+ * else's session would let a stranger sign people out. Expired sessions are swept by a fiber in the Layer's scope.
+ * Nothing survives a restart.
  *
  * @since 0.1.0
  * @category layers

@@ -4,17 +4,24 @@
  * @since 0.1.0
  */
 import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { NoInfer } from "effect/Types"
 import * as text from "../internal/text.js"
+import { defaultTimeout, wait } from "../internal/wait.js"
 import { NotAuthorized } from "../SecurityError.js"
 import type { SecurityUnavailable } from "../SecurityError.js"
 import * as Login from "./Login.js"
 import * as Password from "./Password.js"
 import { PasswordHasher } from "./PasswordHasher.js"
 import type * as UserRepository from "./UserRepository.js"
+
+const timeout = Duration.decode(defaultTimeout)
+
+/** A repository that is down, slow or broken is an outage, and never a wrong password. */
+const ask = <A, E, R>(self: Effect.Effect<A, E, R>) => wait(self, "the user repository", timeout)
 
 // -----------------------------------------------------------------------------
 // Signing up
@@ -57,8 +64,13 @@ export const register = <Self, Id extends string, User, UserId>(
     yield* Login.check(repository.loginOf(options.user))
     const hasher = yield* PasswordHasher
     const hash = yield* hasher.hash(options.password)
-    yield* repository.insert(options.user, Option.some(hash))
-    return options.user
+    const taken = yield* ask(
+      repository.insert(options.user, Option.some(hash)).pipe(
+        Effect.as(Option.none()),
+        Effect.catchTag("LoginTaken", (error) => Effect.succeed(Option.some(error)))
+      )
+    )
+    return Option.isSome(taken) ? yield* taken.value : options.user
   })
 
 // -----------------------------------------------------------------------------
@@ -88,8 +100,10 @@ const nothing = Password.make("")
  * Fails with `NotAuthorized` (401, reason `WrongPassword`) when there is no such login, when its user has no password,
  * when the password is wrong, takes over 4,096 bytes of UTF-8 or is not well-formed Unicode. These cannot be told
  * apart from outside: the response is the same, and so is the work, one look-up and one verification (OWASP ASVS
- * 6.3.8; CVE-2025-22234). A stored hash with other parameters than the hasher's takes the time of its own. Fails with `SecurityUnavailable` (503) when the repository is down, when too many passwords
- * wait to be hashed, or when the stored hash cannot be used.
+ * 6.3.8; CVE-2025-22234). A stored hash with other parameters than the hasher's takes the time of its own.
+ *
+ * Fails with `SecurityUnavailable` (503) when the repository fails, dies or takes over 2 seconds, when too many
+ * passwords wait to be hashed, or when the stored hash cannot be used.
  *
  * @since 0.1.0
  * @category operations
@@ -116,7 +130,7 @@ export const verify = <Self, Id extends string, User, UserId>(
   Effect.gen(function*() {
     const hasher = yield* PasswordHasher
     const verifiedAt = yield* DateTime.now
-    const account = yield* repository.findByLogin(options.login)
+    const account = yield* ask(repository.findByLogin(options.login))
     const hash = Option.flatMap(account, (_) => _.passwordHash)
     const mayMatch = text.mayBePassword(Redacted.value(options.password))
     // Always one verification, whatever is known already by now.

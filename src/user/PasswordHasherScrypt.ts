@@ -87,7 +87,8 @@ const scrypt = (
       N,
       r: blockSize,
       p: parallelism,
-      // Blocks of 128 r bytes: N to work in, one for each p, and a few that OpenSSL counts too. By default it is 32 MiB.
+      // Blocks of 128 r bytes: N to work in, one for each p, and a few that OpenSSL counts too. By default it is 32
+      // MiB.
       maxmem: 2 * 128 * blockSize * (N + parallelism)
     }
     Crypto.scrypt(Redacted.value(password), salt, length, options, (cause, hash) =>

@@ -16,6 +16,7 @@ import * as ResponseJar from "../../http/ResponseJar.js"
 import * as backend from "../../internal/backend.js"
 import * as securityTag from "../../internal/securityTag.js"
 import * as tagClass from "../../internal/tagClass.js"
+import { defaultTimeout, wait } from "../../internal/wait.js"
 import { NotAuthorized, SecurityUnavailable, SessionConflict, SessionTooLarge } from "../../SecurityError.js"
 import { SessionRecord, SessionStore } from "../SessionStore.js"
 import * as SessionToken from "../SessionToken.js"
@@ -80,29 +81,34 @@ const dataLimit = 16 * 1024
 const userAgentLimit = 256
 const tries = 16
 
-/** Dies, naming the option, where a value is wrong in a way that its type cannot say. */
+const positiveMillis = (duration: Duration.DurationInput): Option.Option<number> =>
+  Option.filter(
+    Option.map(Duration.decodeUnknown(duration), (duration) => Math.floor(Duration.toMillis(duration))),
+    (millis) => millis > 0 && Number.isSafeInteger(millis)
+  )
+
+/** The settings in force; left names an option whose value is wrong in a way that its type cannot say. */
 const resolve = (realm: sessionScheme.Realm, options: Options<any>) =>
-  Effect.gen(function*() {
-    const policy = yield* Either.match(CookiePolicy.make(realm.cookie, options.insecureCookie ?? false), {
-      onLeft: (sentence) => Effect.dieMessage(`${realm.id}: ${sentence}`),
-      onRight: Effect.succeed
-    })
-    const positive = (name: "idleTimeout" | "absoluteTimeout", fallback: Duration.DurationInput) => {
-      const millis = Math.floor(Duration.toMillis(options[name] ?? fallback))
-      return millis > 0 && Number.isSafeInteger(millis)
-        ? Effect.succeed(millis)
-        : Effect.dieMessage(`${realm.id}: ${name} is a positive, finite duration`)
-    }
-    const maxPerUser = options.maxPerUser ?? 100
-    if (!Number.isInteger(maxPerUser) || maxPerUser < 1) {
-      return yield* Effect.dieMessage(`${realm.id}: maxPerUser is a positive whole number`)
-    }
+  Either.gen(function*() {
+    const policy = yield* CookiePolicy.make(realm.cookie, options.insecureCookie ?? false)
+    const positive = (name: "idleTimeout" | "absoluteTimeout", fallback: Duration.DurationInput) =>
+      Either.fromOption(positiveMillis(options[name] ?? fallback), () => `${name} is a positive, finite duration`)
     const lifetime: sessionPolicy.Lifetime = {
       idle: yield* positive("idleTimeout", "7 days"),
       absolute: yield* positive("absoluteTimeout", "30 days")
     }
-    return { policy, lifetime, maxPerUser }
+    const maxPerUser = options.maxPerUser ?? 100
+    return Number.isSafeInteger(maxPerUser) && maxPerUser > 0
+      ? { policy, lifetime, maxPerUser }
+      : yield* Either.left("maxPerUser is a positive whole number")
   })
+
+/** What is wrong with the options of a Layer. */
+export const wrongOption = (realm: sessionScheme.Realm, options: Options<any>): Option.Option<string> =>
+  Option.orElse(
+    Either.getLeft(resolve(realm, options)),
+    () => securityTag.wrongOption({ ...options, security: sessionScheme.security(realm.name, "") })
+  )
 
 // -----------------------------------------------------------------------------
 // Backend and operations over a store
@@ -115,15 +121,18 @@ export const build = <R>(
   options: Options<R>
 ): Effect.Effect<Context.Context<any>, never, R | SessionStore | Scope> =>
   Effect.gen(function*() {
-    const { lifetime, maxPerUser, policy } = yield* resolve(realm, options)
+    const { lifetime, maxPerUser, policy } = yield* Either.match(resolve(realm, options), {
+      onLeft: (sentence) => Effect.dieMessage(`${realm.id}: ${sentence}`),
+      onRight: Effect.succeed
+    })
     const store = yield* SessionStore
-    const timeout = Duration.decode(options.timeout ?? securityTag.defaultTimeout)
+    const timeout = Duration.decode(options.timeout ?? defaultTimeout)
     const carrier = sessionScheme.tokenCarrier(policy.name)
     const json = Schema.parseJson(realm.session)
     const decode = Schema.decode(json)
     const encodeJson = Schema.encode(json)
 
-    const ask = <A, E>(self: Effect.Effect<A, E>) => backend.wait(self, "the session store", timeout)
+    const ask = <A, E>(self: Effect.Effect<A, E>) => wait(self, "the session store", timeout)
     const idOf = (token: SessionToken.SessionToken) => SessionToken.toId(realm.id, token)
 
     const refuse = (reason: string, cookies?: Cookies.Cookies) =>
@@ -132,11 +141,11 @@ export const build = <R>(
       )
 
     /** Makes the client forget its cookie, in this response and in one that never passes through the jar. */
-    const clear = (request: Request) => {
-      const cookie = CookiePolicy.clear(policy)
-      ResponseJar.clear(request, cookie)
-      return Cookies.fromIterable([cookie])
-    }
+    const clear = (request: Request) =>
+      Effect.suspend(() => {
+        const cookie = CookiePolicy.clear(policy)
+        return Effect.as(ResponseJar.clear(request, cookie), Cookies.fromIterable([cookie]))
+      })
 
     const encode = (session: unknown) =>
       Effect.flatMap(Effect.orDie(encodeJson(session)), (data) => {
@@ -160,7 +169,7 @@ export const build = <R>(
       Effect.catchAll(decode(record.data), () =>
         Effect.zipRight(
           store.remove(record.id),
-          Effect.suspend(() => refuse("UndecodableSession", clear(request)))
+          Effect.flatMap(clear(request), (cookies) => refuse("UndecodableSession", cookies))
         ))
 
     const verify = (token: SessionToken.SessionToken) =>
@@ -201,7 +210,7 @@ export const build = <R>(
         backend.rejectCrossSite(request, options).pipe(
           Effect.zipRight(ResponseJar.assertWritable(request)),
           Effect.zipRight(ResponseJar.install),
-          Effect.zipRight(Effect.uninterruptible(f(request)))
+          Effect.zipRight(Effect.uninterruptible(Effect.suspend(() => f(request))))
         ))
 
     const removeQuietly = (id: SessionToken.SessionId) => Effect.ignore(ask(store.remove(id)))
@@ -213,14 +222,33 @@ export const build = <R>(
       now: number,
       always: boolean
     ) =>
-      Effect.sync(() => {
-        const value = Redacted.value(token)
+      Effect.suspend(() => {
         const maxAge = record.remember ? sessionPolicy.maxAge(record, now) : undefined
-        ResponseJar.grant(request, value, {
-          cookie: CookiePolicy.grant(policy, value, maxAge),
+        return ResponseJar.grant(request, {
+          cookie: Redacted.make(CookiePolicy.grant(policy, Redacted.value(token), maxAge)),
           undo: removeQuietly(record.id),
           always
         })
+      })
+
+    /** Creates a record, or leaves none: also where the store does its work after nobody waits for it any more. */
+    const createWhole = (record: SessionRecord, then: Effect.Effect<void, SecurityUnavailable>) =>
+      Effect.suspend(() => {
+        let isAbandoned = false
+        const create = Effect.ensuring(
+          store.create(record),
+          Effect.suspend(() => isAbandoned ? removeQuietly(record.id) : Effect.void)
+        )
+        const abandon = Effect.suspend(() => {
+          isAbandoned = true
+          return Effect.forkDaemon(removeQuietly(record.id))
+        })
+        return create.pipe(
+          Effect.catchTag("SessionRefused", () => refuse("Revoked")),
+          Effect.zipRight(then),
+          ask,
+          Effect.onError(() => abandon)
+        )
       })
 
     const tokenOf = (request: Request) => {
@@ -228,13 +256,14 @@ export const build = <R>(
       return credential._tag === "Found" ? Option.some(credential.value) : Option.none()
     }
 
-    const evict = (record: SessionRecord) =>
+    /** Of the subject's sessions besides the new one and the one that it replaces, those that are too many. */
+    const evict = (record: SessionRecord, replaced: Option.Option<SessionToken.SessionId>) =>
       Effect.flatMap(store.listBySubject(realm.id, record.subject), (records) => {
         const idleLongest = records
-          .filter((other) => other.id !== record.id)
+          .filter(({ id }) => id !== record.id && !Option.contains(replaced, id))
           .sort((a, b) => a.lastSeenAt - b.lastSeenAt)
         return Effect.forEach(
-          idleLongest.slice(0, Math.max(0, records.length - maxPerUser)),
+          idleLongest.slice(0, Math.max(0, idleLongest.length + 1 - maxPerUser)),
           (other) => store.remove(other.id),
           { discard: true }
         )
@@ -247,6 +276,7 @@ export const build = <R>(
           const subject = realm.subject(session)
           const token = yield* SessionToken.make(realm.id, subject)
           const now = yield* Clock.currentTimeMillis
+          const replaced = Option.map(tokenOf(request), idOf)
           const record = new SessionRecord({
             id: idOf(token),
             realm: realm.id,
@@ -260,16 +290,13 @@ export const build = <R>(
             remember: loginOptions?.remember ?? true,
             userAgent: (request.headers["user-agent"] ?? "").slice(0, userAgentLimit)
           })
-          yield* ask(
-            store.create(record).pipe(
-              Effect.catchTag("SessionRefused", () => refuse("Revoked")),
-              Effect.zipRight(Option.match(tokenOf(request), {
-                onNone: () => Effect.void,
-                onSome: (old) => store.remove(idOf(old))
-              })),
-              Effect.zipRight(evict(record))
+          yield* createWhole(
+            record,
+            Effect.zipRight(
+              evict(record, replaced),
+              Option.match(replaced, { onNone: () => Effect.void, onSome: store.remove })
             )
-          ).pipe(Effect.onError(() => Effect.forkDaemon(removeQuietly(record.id))))
+          )
           yield* grant(request, token, record, now, false)
         })
       )
@@ -280,9 +307,7 @@ export const build = <R>(
           onNone: () => Effect.void,
           onSome: (token) => ask(store.remove(idOf(token)))
         }),
-        Effect.sync(() => {
-          clear(request)
-        })
+        Effect.asVoid(clear(request))
       )
     )
 
@@ -318,7 +343,9 @@ export const build = <R>(
         if (!(yield* ask(store.rotate(record.id, next)))) {
           return yield* new SessionConflict()
         }
-        yield* grant(request, token, next, yield* Clock.currentTimeMillis, true)
+        // A session that began in this request is still undone with its response.
+        const always = ResponseJar.get(request).grants.get(policy.name)?.always ?? true
+        yield* grant(request, token, next, yield* Clock.currentTimeMillis, always)
       }).pipe(
         Effect.retry({ while: (error) => error._tag === "SessionConflict", times: tries - 1 }),
         Effect.catchTag("SessionConflict", () => new SecurityUnavailable({ reason: "the session changes too often" }))
@@ -340,7 +367,7 @@ export const build = <R>(
             b.createdAt.epochMillis - a.createdAt.epochMillis
           )))
 
-    const clearCurrent = Effect.map(HttpServerRequest.HttpServerRequest, clear)
+    const clearCurrent = Effect.flatMap(HttpServerRequest.HttpServerRequest, clear)
 
     const revoke: Operations["revoke"] = (id) =>
       Effect.gen(function*() {
