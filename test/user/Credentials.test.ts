@@ -102,7 +102,7 @@ describe("verifying", () => {
       yield* calls
       const slow = Users.layer(Effect.map(Users, (users) => ({
         ...users,
-        findByLogin: (login: string) => Effect.zipRight(TestClock.setTime(5_000), users.findByLogin(login))
+        findByLogin: (login: string) => Effect.zipRight(TestClock.setTime(2_000), users.findByLogin(login))
       })))
       const { user, verifiedAt } = yield* Effect.provide(verify("Ada@Example.com", password), slow)
       assert.strictEqual(user, ada)
