@@ -97,7 +97,7 @@ export class NotAuthorized extends Schema.TaggedError<NotAuthorized>("effect-sec
 
 /**
  * The request is authenticated, and its user may not do this: 403. `reason` is for logs and handlers and is not
- * encoded.
+ * encoded; `vary` names the credential's header, which the backend of a guard says by itself.
  *
  * @since 0.1.0
  * @category errors
@@ -108,10 +108,15 @@ export class PermissionDenied extends Schema.TaggedError<PermissionDenied>("effe
   problem.annotations(403, "The user may not do this")
 ) {
   readonly reason: string
+  readonly vary: string | undefined
 
-  constructor(props?: { readonly reason?: string | undefined } | void, options?: Schema.MakeOptions) {
+  constructor(
+    props?: { readonly reason?: string | undefined; readonly vary?: string | undefined } | void,
+    options?: Schema.MakeOptions
+  ) {
     super({}, options)
     this.reason = props?.reason ?? "unspecified"
+    this.vary = props?.vary
   }
 
   override get message(): string {
@@ -119,7 +124,11 @@ export class PermissionDenied extends Schema.TaggedError<PermissionDenied>("effe
   }
 
   [HttpServerRespondable.symbol](): Effect.Effect<HttpServerResponse.HttpServerResponse> {
-    return Effect.succeed(problem.response(this, { headers: { "cache-control": "no-store" } }))
+    return Effect.succeed(
+      problem.response(this, {
+        headers: { "cache-control": "no-store", ...(this.vary === undefined ? {} : { vary: this.vary }) }
+      })
+    )
   }
 }
 

@@ -12,7 +12,7 @@ import type * as Credential from "../http/Credential.js"
 import * as CrossSite from "../http/CrossSite.js"
 import type { Exclusion } from "../http/Exclusion.js"
 import * as ResponseJar from "../http/ResponseJar.js"
-import { CrossSiteRejected, NotAuthorized } from "../SecurityError.js"
+import { CrossSiteRejected, NotAuthorized, PermissionDenied } from "../SecurityError.js"
 import type { SecurityError } from "../SecurityError.js"
 import { wait } from "./wait.js"
 
@@ -151,14 +151,15 @@ export const authenticate = <C, User, Auth>(options: {
       requireCredential(carrier, options.crossSite, request, read),
       (credential) =>
         wait(Effect.suspend(() => options.verify(credential, request)), "authentication", options.timeout).pipe(
-          // A backend need not know how its scheme challenges.
-          Effect.catchTag(
-            "NotAuthorized",
-            ({ cookies, reason }) =>
+          // Neither a backend nor a guard need know how its scheme challenges, and in which header it is.
+          Effect.catchTags({
+            NotAuthorized: ({ cookies, reason }: NotAuthorized) =>
               Effect.fail(
                 new NotAuthorized({ reason, challenge: carrier.challenge.bad, vary: carrier.header, cookies })
-              )
-          )
+              ),
+            PermissionDenied: ({ reason }: PermissionDenied) =>
+              Effect.fail(new PermissionDenied({ reason, vary: carrier.header }))
+          })
         )
     )
   return Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {

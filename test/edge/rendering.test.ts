@@ -315,9 +315,7 @@ describe("the gate's failures as responses", () => {
   const renderedByItself = (expected: Expected) => {
     const { vary: _, ...headers } = expected.headers
     return rendered(
-      expected.error === SecurityError.PermissionDenied || expected.error === SecurityError.SecurityUnavailable
-        ? { ...expected, headers }
-        : expected
+      expected.error === SecurityError.SecurityUnavailable ? { ...expected, headers } : expected
     )
   }
 
@@ -341,7 +339,7 @@ describe("the gate's failures as responses", () => {
           yield* seenBehind(yield* app(host, Auth.middleware(inner as any), layer), rendered)
         }))
 
-      it.scopedLive(`over an ${name} given to the server on ${host} they look alike, but for a Vary that no-store makes idle`, () =>
+      it.scopedLive(`over an ${name} given to the server on ${host} they look alike, but for the Vary of an outage`, () =>
         Effect.gen(function*() {
           const layer = yield* live
           yield* seenBehind(yield* app(host, inner, layer, Auth.middleware as any), renderedByItself)
