@@ -8,7 +8,7 @@ import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Redacted from "effect/Redacted"
-import * as requestHeaders from "../internal/requestHeaders.js"
+import * as requestHeaders from "./internal/requestHeaders.js"
 
 // -----------------------------------------------------------------------------
 // Model

@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
-import * as requestHeaders from "../internal/requestHeaders.js"
+import * as requestHeaders from "./internal/requestHeaders.js"
 
 // -----------------------------------------------------------------------------
 // Model

@@ -31,9 +31,9 @@ import * as ParseResult from "effect/ParseResult"
 import { isTagged } from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import * as problem from "../internal/problem.js"
-import * as bodyJson from "../internal/requestBodyJson.js"
-import * as bodyMultipart from "../internal/requestBodyMultipart.js"
-import * as bodySource from "../internal/requestBodySource.js"
+import * as bodyJson from "./internal/requestBodyJson.js"
+import * as bodyMultipart from "./internal/requestBodyMultipart.js"
+import * as bodySource from "./internal/requestBodySource.js"
 
 // -----------------------------------------------------------------------------
 // Model

@@ -20,7 +20,7 @@ import { hasProperty, isObject } from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as problem from "../internal/problem.js"
-import * as requestHeaders from "../internal/requestHeaders.js"
+import * as requestHeaders from "./internal/requestHeaders.js"
 
 // -----------------------------------------------------------------------------
 // Model

@@ -1,6 +1,6 @@
 import * as Either from "effect/Either"
 import { isString } from "effect/Predicate"
-import { isWellFormed } from "./text.js"
+import { isWellFormed } from "../../internal/text.js"
 
 /**
  * How deep arrays and objects may lie in each other. Effect's formatters recurse into a rejected value, so that a body
