@@ -1,6 +1,6 @@
 import { HttpServerResponse } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { Array, DateTime, Deferred, Effect, Exit, Fiber, TestClock } from "effect"
+import { Array, DateTime, Deferred, Effect, Exit, Fiber, Queue, TestClock } from "effect"
 import * as SecurityError from "effect-security/SecurityError"
 import * as SessionStore from "effect-security/session/SessionStore"
 import { Auth, cleared, granted, idOf, live, records, send, signIn, storeSpy, storeWith } from "./fixtures.js"
@@ -315,6 +315,61 @@ describe("a login that does not come to its end", () => {
         assert.deepStrictEqual(yield* records("ada"), [])
       }).pipe(Effect.provide(live({}, slow)))
     }))
+
+  it.effect("leaves no record when the store creates it after nobody waits any more", () =>
+    Effect.gen(function*() {
+      const [asked, latch, created] = yield* Effect.all([
+        Deferred.make<void>(),
+        Deferred.make<void>(),
+        Deferred.make<void>()
+      ])
+      const removed = yield* Queue.unbounded<void>()
+      const stubborn = storeWith((store) => ({
+        create: (record) =>
+          Effect.uninterruptible(
+            Deferred.succeed(asked, void 0).pipe(
+              Effect.zipRight(Deferred.await(latch)),
+              Effect.zipRight(store.create(record)),
+              Effect.zipLeft(Deferred.succeed(created, void 0))
+            )
+          ),
+        remove: (id) => Effect.zipLeft(store.remove(id), Queue.offer(removed, void 0))
+      }))
+      yield* Effect.gen(function*() {
+        const fiber = yield* Effect.fork(send(login(), post))
+        yield* Deferred.await(asked)
+        yield* TestClock.adjust("2 seconds")
+        assert.strictEqual((yield* Fiber.join(fiber)).status, 503)
+        yield* Queue.take(removed)
+        yield* Deferred.succeed(latch, void 0)
+        yield* Deferred.await(created)
+        yield* Queue.take(removed)
+        assert.deepStrictEqual(yield* records("ada"), [])
+      }).pipe(Effect.provide(live({}, stubborn)))
+    }))
+
+  for (const every of [10, 11, 12, 13]) {
+    it.effect(`is whole or nothing, at whichever step the client is gone, when it yields every ${every} operations`, () =>
+      Effect.gen(function*() {
+        let wholes = 0
+        for (let steps = 0; steps < 200; steps++) {
+          const user = `user-${steps}`
+          const controller = new AbortController()
+          const fiber = yield* Effect.fork(
+            send(Effect.interruptible(login(user)), { method: "POST", signal: controller.signal })
+          )
+          yield* Effect.repeatN(Effect.yieldNow(), steps)
+          controller.abort()
+          const reply = yield* Fiber.join(fiber)
+          // What was left behind is removed in the background.
+          yield* Effect.repeatN(Effect.yieldNow(), 100)
+          assert.strictEqual((yield* records(user)).length, reply.setCookie.length, `after ${steps} steps`)
+          wholes += reply.setCookie.length
+        }
+        assert.isAbove(wholes, 0)
+        assert.isBelow(wholes, 200)
+      }).pipe(Effect.provide(live()), Effect.withMaxOpsBeforeYield(every)))
+  }
 
   it.effect("leaves the old session and no new one when the old one cannot be ended", () =>
     Effect.gen(function*() {
