@@ -303,8 +303,8 @@ export const layerMemoryWith = (options: { readonly capacity: number }): Layer.L
 /**
  * Sessions in this process's memory: for one process, for tests, for trying things out. At most `capacity` live
  * sessions are held (default 1,000,000); creating one more fails with `SecurityUnavailable`, since evicting someone
- * else's session would let a stranger sign people out. Expired sessions are swept by a fiber in the Layer's scope.
- * Nothing survives a restart.
+ * else's session would let a stranger sign people out. Expired sessions are swept by a fiber in the Layer's scope, and
+ * so are the marks of `removeBySubject`, which `capacity` does not count. Nothing survives a restart.
  *
  * @since 0.1.0
  * @category layers

@@ -7,11 +7,12 @@ import {
   HttpLayerRouter,
   HttpMiddleware,
   HttpRouter,
-  HttpServer
+  HttpServer,
+  HttpServerResponse
 } from "@effect/platform"
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import type { Context } from "effect"
-import { Effect, flow, Layer } from "effect"
+import { Effect, flow, Layer, Stream } from "effect"
 import { describe, expect, test } from "tstyche"
 import type { Users } from "./fixtures/app.js"
 import {
@@ -50,6 +51,25 @@ const guardedApi = HttpApi.make("guarded").add(
 )
 const guardedGroup = HttpApiBuilder.group(guardedApi, "user", (handlers) => handlers.handle("me", () => CurrentUser))
 const guardedApiLive = Layer.provide(HttpApiBuilder.api(guardedApi), guardedGroup)
+
+describe("a stream", () => {
+  const names = Stream.encodeText(Stream.fromEffect(Effect.map(CurrentUser, ({ name }) => name)))
+
+  test("does not get the user from the handler that answers with it", () => {
+    // @ts-expect-error Type 'CurrentUser' is not assignable to type 'never'.
+    HttpServerResponse.stream(names)
+  })
+
+  test("gets the user where it is provided with it", () => {
+    const handler = Effect.map(
+      CurrentUser,
+      (user) => HttpServerResponse.stream(Stream.provideService(names, CurrentUser, user))
+    )
+    expect(Auth.protect(handler)).type.toBeAssignableTo<
+      Effect.Effect<HttpServerResponse.HttpServerResponse, any, any>
+    >()
+  })
+})
 
 describe("a handler that reads the user is not served without protect", () => {
   test("as an HttpApp", () => {
