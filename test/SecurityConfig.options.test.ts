@@ -1,4 +1,13 @@
-import { Headers, HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup, HttpApiSecurity } from "@effect/platform"
+import {
+  Headers,
+  HttpApi,
+  HttpApiBuilder,
+  HttpApiEndpoint,
+  HttpApiGroup,
+  HttpApiSecurity,
+  HttpApp,
+  HttpServerResponse
+} from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, FiberRef, Layer, Option, Schema } from "effect"
 import { SecurityConfig, SessionAuth, SessionStore } from "effect-security"
@@ -111,5 +120,28 @@ describe("the memory of sessions", () => {
       for (const capacity of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
         assert.include(String(yield* build(SessionStore.layerMemoryWith({ capacity }))), "capacity")
       }
+    }))
+})
+
+describe("the challenge of a 401 without one", () => {
+  class Bearer
+    extends SecurityConfig.Tag<Bearer>()("test/Bearer", { scheme: HttpApiSecurity.bearer, user: CurrentUser })
+  {}
+  class Key extends SecurityConfig.Tag<Key>()("test/Key", {
+    scheme: SecurityConfig.apiKey({ in: "header", key: "x-key" }),
+    user: CurrentUser
+  }) {}
+
+  it.effect("is that of the backend that refused last, also when it only repeats what it knew", () =>
+    Effect.gen(function*() {
+      const refused = HttpServerResponse.empty({ status: 401 })
+      const asked = Effect.all([Effect.either(Bearer.user), Effect.either(Key.user), Effect.either(Bearer.user)])
+      const { dispose, handler } = HttpApp.toWebHandlerLayer(
+        Effect.as(asked, refused),
+        Layer.merge(Bearer.layer(nobody), Key.layer(nobody))
+      )
+      const answer = yield* Effect.promise(() => handler(new Request("http://localhost/")))
+      yield* Effect.promise(dispose)
+      assert.strictEqual(answer.headers.get("www-authenticate"), "Bearer")
     }))
 })

@@ -25,6 +25,14 @@ describe("the name of a cookie", () => {
     assert.strictEqual(policy({ sameSite: "strict" }).name, "__Host-session")
   })
 
+  it("has a prefix in any case of letters, as browsers compare it", () => {
+    for (const name of ["__host-app", "__HOST-app", "__Host-app", "__secure-app", "__SECURE-app"]) {
+      assert.strictEqual(policy({ name }, true).name, "app")
+    }
+    assert.include(refusal({ name: "__host-app", domain: "example.com" }), "neither a domain")
+    assert.include(refusal({ name: "__HOST-app", path: "/admin" }), "neither a domain")
+  })
+
   it("is __Secure-session where it has a domain or another path", () => {
     assert.strictEqual(policy({ domain: "example.com" }).name, "__Secure-session")
     assert.strictEqual(policy({ path: "/admin" }).name, "__Secure-session")
