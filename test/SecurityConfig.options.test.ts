@@ -32,13 +32,17 @@ describe("the name of a scheme", () => {
       }
     }))
 
-  it.effect("of an API key's header is checked too", () =>
+  it.effect("of an API key's header or cookie is checked too", () =>
     Effect.gen(function*() {
-      class Spaced extends SecurityConfig.Tag<Spaced>()("test/Spaced", {
-        scheme: SecurityConfig.apiKey({ in: "header", key: "x api key" }),
-        user: CurrentUser
-      }) {}
-      assert.include(String(yield* build(Spaced.layer(nobody))), "key names a header or a cookie")
+      for (const key of ["x api key", "", "x:key"]) {
+        for (const place of ["header", "cookie"] as const) {
+          class Keyed extends SecurityConfig.Tag<Keyed>()("test/Keyed", {
+            scheme: SecurityConfig.apiKey({ in: place, key }),
+            user: CurrentUser
+          }) {}
+          assert.include(String(yield* build(Keyed.layer(nobody))), "key names a header or a cookie")
+        }
+      }
     }))
 })
 

@@ -31,6 +31,7 @@ import * as ParseResult from "effect/ParseResult"
 import { isTagged } from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import * as problem from "../internal/problem.js"
+import { isGone } from "./internal/connection.js"
 import * as bodyJson from "./internal/requestBodyJson.js"
 import * as bodyMultipart from "./internal/requestBodyMultipart.js"
 import * as bodySource from "./internal/requestBodySource.js"
@@ -357,7 +358,7 @@ export const make = (options?: Options): Middleware => {
           return error === undefined
             ? Effect.failCause(cause as Cause.Cause<Exclude<E, Handled>>)
             : Effect.succeed(
-              bodySource.isGone(request.source)
+              isGone(request)
                 ? HttpServerResponse.empty({ status: 499 })
                 : error[HttpServerRespondable.symbol]()
             )

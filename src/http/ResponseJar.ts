@@ -20,6 +20,7 @@ import { hasProperty, isObject } from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as problem from "../internal/problem.js"
+import { isGone } from "./internal/connection.js"
 import * as requestHeaders from "./internal/requestHeaders.js"
 
 // -----------------------------------------------------------------------------
@@ -243,13 +244,6 @@ export const commit = (
     out = HttpServerResponse.setHeader(out, "cache-control", "no-store")
   }
   return out
-}
-
-// A body that is written to a dead socket on Node never calls back: the fiber and its finalizers would hang.
-const isGone = (request: HttpServerRequest): boolean => {
-  const source = request.source
-  return hasProperty(source, "socket") && hasProperty(source.socket, "destroyed") && source.socket.destroyed === true ||
-    hasProperty(source, "signal") && hasProperty(source.signal, "aborted") && source.signal.aborted === true
 }
 
 // A web handler sends a raw `Response` as it is, status and all.

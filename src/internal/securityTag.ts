@@ -164,7 +164,7 @@ export const wrongOption = (
     if (!componentName.test(name)) {
       return Option.some(`name is made of letters, digits, ".", "_" and "-", not ${JSON.stringify(name)}`)
     }
-    if (scheme._tag === "ApiKey" && scheme.key !== "" && !token.test(scheme.key)) {
+    if (scheme._tag === "ApiKey" && !token.test(scheme.key)) {
       return Option.some(`scheme: key names a header or a cookie, not ${JSON.stringify(scheme.key)}`)
     }
   }

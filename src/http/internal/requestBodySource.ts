@@ -35,9 +35,6 @@ const isNode = (source: unknown): source is NodeSource =>
 const isWeb = (source: unknown): source is Request =>
   hasProperty(source, "bodyUsed") && hasProperty(source, "signal") && hasProperty(source, "arrayBuffer")
 
-/** Whether the client left, so that writing a response would wait for ever (the platform waits for a callback). */
-export const isGone = (source: unknown): boolean => isNode(source) && source.socket.destroyed
-
 /** Whether the request has a body at all (RFC 9112 section 6.3; a web `Request` says it itself). */
 export const isPresent = (request: HttpServerRequest): boolean =>
   isWeb(request.source)

@@ -63,14 +63,8 @@ export const accessors = (id: string) => {
 // Options
 // -----------------------------------------------------------------------------
 
-interface Options<R> {
+interface Options<R> extends Omit<securityTag.BackendOptions<any, R>, "carrier" | "security" | "verify"> {
   readonly retrieveUser: (session: any) => Effect.Effect<Option.Option<any>, any, R>
-  readonly guards?: ReadonlyArray<(user: any) => Effect.Effect<void, any, R>> | undefined
-  readonly exclude?: securityTag.BackendOptions<any, any>["exclude"]
-  readonly timeout?: Duration.DurationInput | undefined
-  readonly trustedOrigins?: ReadonlyArray<string> | undefined
-  readonly origin?: string | undefined
-  readonly requireOrigin?: boolean | undefined
   readonly idleTimeout?: Duration.DurationInput | undefined
   readonly absoluteTimeout?: Duration.DurationInput | undefined
   readonly maxPerUser?: number | undefined
@@ -107,7 +101,11 @@ const resolve = (realm: sessionScheme.Realm, options: Options<any>) =>
 export const wrongOption = (realm: sessionScheme.Realm, options: Options<any>): Option.Option<string> =>
   Option.orElse(
     Either.getLeft(resolve(realm, options)),
-    () => securityTag.wrongOption({ ...options, security: sessionScheme.security(realm.name, "") })
+    () =>
+      securityTag.wrongOption({
+        ...options,
+        security: sessionScheme.security(realm.name, CookiePolicy.secureName(realm.cookie))
+      })
   )
 
 // -----------------------------------------------------------------------------
