@@ -21,7 +21,8 @@ import { SessionId } from "./SessionToken.js"
 
 /**
  * A session as a store keeps it. All times are milliseconds since 1970; a record is live while neither of its two
- * deadlines has come. `data` is the encoded session as JSON text; `version` grows by one with each update of it.
+ * deadlines has come. `subject` is null for a session without one. `data` is the encoded session as JSON text and
+ * `schemaVersion` the version of the schema that encoded it; `version` grows by one with each update.
  *
  * @since 0.1.0
  * @category models
@@ -29,8 +30,9 @@ import { SessionId } from "./SessionToken.js"
 export class SessionRecord extends Schema.Class<SessionRecord>("effect-security/SessionRecord")({
   id: SessionId,
   realm: Schema.String,
-  subject: Schema.String,
+  subject: Schema.NullOr(Schema.String),
   data: Schema.String,
+  schemaVersion: Schema.Int,
   version: Schema.Int,
   createdAt: Schema.Int,
   authenticatedAt: Schema.Int,
@@ -59,14 +61,14 @@ export class SessionRefused extends Data.TaggedError("SessionRefused") {}
 export interface Service {
   /**
    * A record exists afterwards, or a typed failure. Refused when the mark that `removeBySubject` left for the subject
-   * is younger than the record's `authenticatedAt`.
+   * is younger than the record's `authenticatedAt`. A record without a subject is never refused.
    */
   readonly create: (record: SessionRecord) => Effect.Effect<void, SessionRefused | SecurityUnavailable>
   /** Never returns an expired record. */
   readonly find: (id: SessionId) => Effect.Effect<Option.Option<SessionRecord>, SecurityUnavailable>
   /**
-   * Replaces `data` if the live record still has the version of `record`, and raises the version by one. False when
-   * another write or a removal won. Never creates; changes nothing but `data` and `version`.
+   * Replaces `data` and `schemaVersion` if the live record still has the version of `record`, and raises the version
+   * by one. False when another write or a removal won. Never creates; changes nothing else.
    */
   readonly update: (record: SessionRecord) => Effect.Effect<boolean, SecurityUnavailable>
   /**
@@ -129,7 +131,7 @@ const makeMemory = (capacity: number): Service => {
   const buckets = new Map<number, Set<SessionId>>()
   const bucketById = new Map<SessionId, number>()
 
-  const subjectKey = (realm: string, subject: string) => JSON.stringify([realm, subject])
+  const subjectKey = (realm: string, subject: string | null) => JSON.stringify([realm, subject])
 
   const addTo = <K>(index: Map<K, Set<SessionId>>, key: K, id: SessionId) => {
     const ids = index.get(key)
@@ -229,7 +231,7 @@ const makeMemory = (capacity: number): Service => {
         if (current === undefined || current.version !== record.version) {
           return false
         }
-        replace(current, { data: record.data, version: current.version + 1 })
+        replace(current, { data: record.data, schemaVersion: record.schemaVersion, version: current.version + 1 })
         return true
       }),
     touch: (id, deadline) =>

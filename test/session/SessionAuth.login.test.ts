@@ -61,6 +61,7 @@ describe("login", () => {
         realm: "test/Auth",
         subject: "ada",
         data: "{\"userId\":\"ada\",\"cart\":[\"tea\"]}",
+        schemaVersion: 1,
         version: 0,
         createdAt: start,
         authenticatedAt: start,

@@ -31,6 +31,7 @@ const record = (name: string, options?: Partial<SessionStore.SessionRecord>) =>
     realm: "realm",
     subject: "ada",
     data: `{"name":"${name}"}`,
+    schemaVersion: 1,
     version: 0,
     createdAt: start,
     authenticatedAt: start,

@@ -256,7 +256,7 @@ export const build = <R>(
 
     /** Of the subject's sessions besides the new one and the one that it replaces, those that are too many. */
     const evict = (record: SessionRecord, replaced: Option.Option<SessionToken.SessionId>) =>
-      Effect.flatMap(store.listBySubject(realm.id, record.subject), (records) => {
+      Effect.flatMap(store.listBySubject(realm.id, record.subject!), (records) => {
         const idleLongest = records
           .filter(({ id }) => id !== record.id && !Option.contains(replaced, id))
           .sort((a, b) => a.lastSeenAt - b.lastSeenAt)
@@ -280,6 +280,7 @@ export const build = <R>(
             realm: realm.id,
             subject,
             data,
+            schemaVersion: 1,
             version: 0,
             createdAt: now,
             authenticatedAt: loginOptions?.verifiedAt === undefined ? now : loginOptions.verifiedAt.epochMillis,
@@ -336,7 +337,7 @@ export const build = <R>(
     const rotate = writing((request) =>
       Effect.gen(function*() {
         const record = yield* current
-        const token = yield* SessionToken.make(realm.id, record.subject)
+        const token = yield* SessionToken.make(realm.id, record.subject!)
         const next = new SessionRecord({ ...record, id: idOf(token) })
         if (!(yield* ask(store.rotate(record.id, next)))) {
           return yield* new SessionConflict()
@@ -351,7 +352,7 @@ export const build = <R>(
     )
 
     const sessions = Effect.flatMap(current, (record) =>
-      Effect.map(ask(store.listBySubject(realm.id, record.subject)), (records) =>
+      Effect.map(ask(store.listBySubject(realm.id, record.subject!)), (records) =>
         records
           .map((other) => ({
             id: other.id,
@@ -384,7 +385,7 @@ export const build = <R>(
         const record = yield* current
         const keepsCurrent = revokeOptions?.except === "current"
         const except = keepsCurrent ? Option.some(record.id) : Option.none()
-        yield* ask(store.removeBySubject(realm.id, record.subject, { except }))
+        yield* ask(store.removeBySubject(realm.id, record.subject!, { except }))
         if (!keepsCurrent) {
           yield* clearCurrent
         }
