@@ -9,6 +9,9 @@ import type * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
 import * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import type * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import type { HttpMethod } from "@effect/platform/HttpMethod"
+import * as PlatformRouter from "@effect/platform/HttpRouter"
+import type { HttpRouter } from "@effect/platform/HttpRouter"
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import type * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
@@ -24,6 +27,7 @@ import type { Scope } from "effect/Scope"
 import type * as CrossSite from "./http/CrossSite.js"
 import type * as Exclusion from "./http/Exclusion.js"
 import * as carrier from "./internal/carrier.js"
+import * as internalRoutes from "./internal/routes.js"
 import * as tag from "./internal/securityTag.js"
 import type {
   CookieTooLarge,
@@ -170,6 +174,17 @@ export interface Base<in out Self, in out Id extends string, in out UserId, in o
   /** The current user, or none when nobody is signed in. An outage is a failure, not `none`. */
   readonly userOption: Effect.Effect<Option.Option<User>, SecurityUnavailable, Self | HttpServerRequest>
   readonly authenticated: Effect.Effect<Authenticated<User, Auth>, SecurityError, Self | HttpServerRequest>
+  /**
+   * Runs `self`, a socket or a stream, for as long as the request is authenticated: that is asked anew each minute, and
+   * `self` is interrupted when the credential is no longer good or a guard refuses its user. An outage is waited out
+   * until the next check; a second one in a row ends `self` with `SecurityUnavailable`. Asking does not extend a
+   * session's idle timeout.
+   */
+  readonly whileAuthenticated: <A, E, R>(
+    self: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | SecurityError, R | Self | HttpServerRequest>
+  /** The routes of a router behind `middleware`, and what protects each. */
+  readonly routes: (router: HttpRouter<any, any>) => Effect.Effect<ReadonlyArray<Route>, never, Self>
   /** `protect` for the routes of an `HttpLayerRouter` that it is provided to. */
   readonly layerMiddleware: Layer.Layer<
     HttpLayerRouter.Request<"Requires", UserId>,
@@ -234,13 +249,15 @@ export type Guard<in User, out R = never> = (user: User) => Effect.Effect<void, 
 
 /**
  * What operators of a backend may want to change: where it is trusted, and how long to wait for what it depends on
- * (`timeout`, default 2 seconds), after which a request fails with `SecurityUnavailable`.
+ * (`timeout`, default 2 seconds), after which a request fails with `SecurityUnavailable`. With `spans` what it waits for
+ * has spans of its own, which cost about as much as the rest of authentication.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Settings extends CrossSite.Options {
   readonly timeout?: Duration.DurationInput | undefined
+  readonly spans?: boolean | undefined
 }
 
 /**
@@ -262,6 +279,60 @@ export interface GuardOptions<in User, out RG extends ReadonlyArray<unknown>> {
  * @category type-level
  */
 export type WithoutRequest<R> = Exclude<R, HttpServerRequest | Scope>
+
+/**
+ * What becomes of what an earlier version of a schema encoded. `current` is the version that encodes now: a whole number,
+ * 1 where nobody says otherwise. `migrate` is given the JSON value that another version encoded, and its number, which
+ * is lower than `current`; `None`, or another subject, ends it cleanly. What a later version encoded is not accepted and
+ * stays as it is.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Versions<out Session> {
+  readonly current: number
+  readonly migrate: (data: unknown, version: number) => Option.Option<Session>
+}
+
+// -----------------------------------------------------------------------------
+// Routes
+// -----------------------------------------------------------------------------
+
+/**
+ * A route, and the keys of the Tags that protect it, outermost first: none means that everybody may call it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Route {
+  readonly method: HttpMethod | "*"
+  /** The template, prefixes included; `/prefix/*` for a mounted app. */
+  readonly path: string
+  readonly protectedBy: ReadonlyArray<string>
+}
+
+/**
+ * Every route of an `HttpApi` or an `HttpRouter` with what protects it, so that a test can pin which are public. For a
+ * router behind the gate, `Auth.routes(router)` also knows what `exclude` frees.
+ *
+ * A handler is known to be protected by what was wrapped around it last, `Auth.protect` for example. What is wrapped
+ * once more, or added by `HttpRouter.use` with something else, is unknown and counts as public.
+ *
+ * @since 0.1.0
+ * @category routes
+ * @example
+ * ```ts
+ * import type { HttpApi } from "@effect/platform"
+ * import { SecurityConfig } from "effect-security"
+ *
+ * const publicRoutes = (api: HttpApi.HttpApi.Any) =>
+ *   SecurityConfig.routes(api).filter((_) => _.protectedBy.length === 0).map((_) => `${_.method} ${_.path}`)
+ * ```
+ */
+export const routes = (self: HttpRouter<any, any> | HttpApi.HttpApi.Any): ReadonlyArray<Route> =>
+  PlatformRouter.TypeId in self
+    ? internalRoutes.ofRouter(self as HttpRouter<any, any>)
+    : internalRoutes.ofApi(self as HttpApi.HttpApi.AnyWithProps)
 
 // -----------------------------------------------------------------------------
 // Custom backends

@@ -4,7 +4,7 @@ import { implementationModules, isInternal } from "../lib/project.mjs"
 import { fileOf } from "./rule.mjs"
 
 const backends = ["session", "jwt", "user"]
-const core = ["SecurityConfig", "SecurityError", "Guard", "Permission"]
+const core = ["SecurityConfig", "SecurityError", "Guard", "Permission", "SecurityEvents", "SecurityMetrics"]
 
 /**
  * For each part of the house the parts that it may import. A part is a folder of src or a file directly in it.
@@ -16,7 +16,7 @@ const mayImport = {
   ...Object.fromEntries(core.map((part) => [part, [...core, "http", "internal"]])),
   ...Object.fromEntries(backends.map((part) => [part, [part, ...core, "http", "internal"]])),
   http: ["http", "internal", "SecurityError"],
-  internal: ["internal", "http", "SecurityError"],
+  internal: ["internal", "http", "SecurityError", "SecurityEvents", "SecurityMetrics"],
   index: [...core, ...backends, "http", "SecurityTest"],
   SecurityTest: [...core, ...backends, "http", "internal"]
 }

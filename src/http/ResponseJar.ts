@@ -52,6 +52,8 @@ export interface ResponseJar {
   readonly clears: Map<string, Cookies.Cookie>
   /** The credential that a cookie has since this request changed it; null when it was cleared. */
   readonly credentials: Map<string, Redacted.Redacted | null>
+  /** Which backend a cookie belongs to, by the id of its Tag. */
+  readonly owners: Map<string, string>
   /** What each backend has found out about this request. */
   readonly remembered: WeakMap<object, unknown>
   /** `WWW-Authenticate` for a 401 that says nothing of its own. */
@@ -103,6 +105,7 @@ export const get = (request: HttpServerRequest): ResponseJar => {
       grants: new Map(),
       clears: new Map(),
       credentials: new Map(),
+      owners: new Map(),
       remembered: new WeakMap(),
       challenge: undefined,
       isPrivate: false,

@@ -14,6 +14,7 @@ import type { Exclusion } from "../http/Exclusion.js"
 import * as ResponseJar from "../http/ResponseJar.js"
 import { CrossSiteRejected, NotAuthorized, PermissionDenied } from "../SecurityError.js"
 import type { SecurityError } from "../SecurityError.js"
+import type { Observer } from "./observe.js"
 import { wait } from "./wait.js"
 
 /** Who was found. `SecurityConfig.Authenticated` is its public face. */
@@ -41,6 +42,8 @@ export interface Implementation<out User, out Auth> {
     SecurityError,
     HttpServerRequest.HttpServerRequest
   >
+  /** The same, asked anew and not remembered, and without extending a session. */
+  readonly recheck: Effect.Effect<unknown, SecurityError, HttpServerRequest.HttpServerRequest>
   readonly exclude: Exclusion
   /** By name, as OpenAPI is to show what is in force. */
   readonly security: Readonly<Record<string, HttpApiSecurity.HttpApiSecurity>>
@@ -130,6 +133,9 @@ export const forget = (request: HttpServerRequest.HttpServerRequest, backend: ob
 const noCredential = Symbol("no credential")
 const invalidCredential = Symbol("invalid credential")
 
+/** Why a backend is asked: to let a request in, or to find out whether one that was let in still is. */
+export type Purpose = "enter" | "recheck"
+
 /**
  * Credential, then backend, then guards; straight through. The outcome is remembered for the rest of the request, bound
  * to the exact bytes of the credential, so that several guards of one request ask once, and the platform's chain of
@@ -140,17 +146,21 @@ export const authenticate = <C, User, Auth>(options: {
   readonly carrier: Carrier<C>
   readonly crossSite: CrossSite.Options
   readonly timeout: Duration.Duration
+  readonly observer: Observer
   readonly verify: (
     credential: C,
-    request: HttpServerRequest.HttpServerRequest
+    purpose: Purpose
   ) => Effect.Effect<Authenticated<User, Auth>, SecurityError, HttpServerRequest.HttpServerRequest>
-}): Effect.Effect<Authenticated<User, Auth>, SecurityError, HttpServerRequest.HttpServerRequest> => {
+}): Pick<Implementation<User, Auth>, "authenticate" | "recheck"> => {
   const { carrier } = options
-  const attempt = (request: HttpServerRequest.HttpServerRequest, read: Credential.Credential<C>) =>
-    Effect.flatMap(
-      requireCredential(carrier, options.crossSite, request, read),
-      (credential) =>
-        wait(Effect.suspend(() => options.verify(credential, request)), "authentication", options.timeout).pipe(
+  const attempt = (
+    request: HttpServerRequest.HttpServerRequest,
+    read: Credential.Credential<C>,
+    purpose: Purpose
+  ) =>
+    requireCredential(carrier, options.crossSite, request, read).pipe(
+      Effect.flatMap((credential) =>
+        wait(Effect.suspend(() => options.verify(credential, purpose)), "authentication", options.timeout).pipe(
           // Neither a backend nor a guard need know how its scheme challenges, and in which header it is.
           Effect.catchTags({
             NotAuthorized: ({ cookies, reason }: NotAuthorized) =>
@@ -161,8 +171,10 @@ export const authenticate = <C, User, Auth>(options: {
               Effect.fail(new PermissionDenied({ reason, vary: carrier.header }))
           })
         )
+      ),
+      options.observer.authentication
     )
-  return Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+  const authenticate = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
     const jar = ResponseJar.get(request)
     jar.vary.add(carrier.header)
     const read = carrier.read(request)
@@ -177,7 +189,7 @@ export const authenticate = <C, User, Auth>(options: {
       return before.exit as Exit.Exit<Authenticated<User, Auth>, SecurityError>
     }
     return Effect.onExit(
-      Effect.zipRight(ResponseJar.install, attempt(request, read)),
+      Effect.zipRight(ResponseJar.install, attempt(request, read, "enter")),
       (exit) =>
         Effect.sync(() => {
           if (Exit.isSuccess(exit)) {
@@ -191,6 +203,11 @@ export const authenticate = <C, User, Auth>(options: {
         })
     )
   })
+  const recheck = Effect.flatMap(
+    HttpServerRequest.HttpServerRequest,
+    (request) => attempt(request, carrier.read(request), "recheck")
+  )
+  return { authenticate, recheck }
 }
 
 /** The challenge of a 401 that `HttpApi` encodes without headers. */

@@ -4,6 +4,7 @@ import * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
 import type * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import type * as HttpRouter from "@effect/platform/HttpRouter"
 import { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
@@ -20,7 +21,9 @@ import * as ResponseJar from "../http/ResponseJar.js"
 import { NotAuthorized, SecurityError, type SecurityUnavailable } from "../SecurityError.js"
 import * as backend from "./backend.js"
 import * as gate from "./gate.js"
+import * as observe from "./observe.js"
 import * as openApi from "./openApi.js"
+import * as routes from "./routes.js"
 import * as tagClass from "./tagClass.js"
 import { defaultTimeout } from "./wait.js"
 
@@ -30,6 +33,9 @@ export const BackendTypeId = "~effect-security/SecurityConfig/Backend" as const
 interface Service {
   readonly [BackendTypeId]: backend.Implementation<any, any>
 }
+
+/** The key of what stands behind `Supports`: a Tag of its own, so that a Layer gives no more than it can do. */
+export const supportsKey = (id: string): string => `${id}/Supports`
 
 type Security = Readonly<Record<string, HttpApiSecurity.HttpApiSecurity>>
 
@@ -55,8 +61,12 @@ export const make = (id: string, options: {
     exclude: Effect.map(implementation, ({ exclude }) => exclude)
   })
   const protect = <A, E, R>(self: Effect.Effect<A, E, R>) =>
-    ResponseJar.installLast(
-      Effect.flatMap(authenticated, ({ user }) => Effect.provideService(self, options.provides, user))
+    routes.protectedBy(
+      id,
+      self,
+      ResponseJar.installLast(
+        Effect.flatMap(authenticated, ({ user }) => Effect.provideService(self, options.provides, user))
+      )
     )
   const describe = (api: HttpApi.HttpApi.AnyWithProps) =>
     Effect.flatMap(implementation, ({ security }) =>
@@ -81,6 +91,13 @@ export const make = (id: string, options: {
         error._tag === "SecurityUnavailable" ? Effect.fail(error) : Effect.succeedNone
     )),
     authenticated,
+    whileAuthenticated: <A, E, R>(self: Effect.Effect<A, E, R>) =>
+      Effect.zipRight(
+        authenticated,
+        Effect.flatMap(implementation, ({ recheck }) => Effect.raceFirst(self, watch(recheck)))
+      ),
+    routes: (router: HttpRouter.HttpRouter<any, any>) =>
+      Effect.map(implementation, ({ exclude }) => routes.gated(id, router, exclude)),
     // Made once: a middleware is told apart by reference.
     get layerMiddleware() {
       return layerMiddleware ??= HttpLayerRouter.middleware<{ provides: any }>()(
@@ -107,6 +124,25 @@ export const make = (id: string, options: {
   return tagClass.addStatics(tagClass.addStatics(tag, statics), options.statics)
 }
 
+const recheckEvery = "1 minute"
+
+/**
+ * Ends when what let the request in no longer does. One outage is waited out, until the next check; a second in a row is
+ * its end, so that an outage is no way to stay.
+ */
+const watch = <R>(
+  recheck: Effect.Effect<unknown, SecurityError, R>,
+  hadOutage = false
+): Effect.Effect<never, SecurityError, R> =>
+  Effect.delay(recheck, recheckEvery).pipe(
+    Effect.as(false),
+    Effect.catchTag(
+      "SecurityUnavailable",
+      (outage) => hadOutage ? Effect.fail(outage) : Effect.succeed(true)
+    ),
+    Effect.flatMap((hadOutage) => watch(recheck, hadOutage))
+  )
+
 /** Who only looks whether somebody is there challenges nobody: a 401 that follows is somebody else's. */
 const withoutChallenge = <A, E>(self: Effect.Effect<A, E, any>): Effect.Effect<A, E, any> =>
   Effect.flatMap(HttpServerRequest, (request) => {
@@ -130,13 +166,17 @@ type PerRequest = HttpServerRequest | Scope
 export interface BackendOptions<C, R> {
   readonly carrier: backend.Carrier<C>
   readonly security: Security
-  readonly verify: (credential: C) => Effect.Effect<Option.Option<backend.Authenticated<any, any>>, any, R | PerRequest>
+  readonly verify: (
+    credential: C,
+    purpose: backend.Purpose
+  ) => Effect.Effect<Option.Option<backend.Authenticated<any, any>>, any, R | PerRequest>
   readonly guards?: ReadonlyArray<(user: any) => Effect.Effect<void, any, R | PerRequest>> | undefined
   readonly exclude?: ReadonlyArray<Exclusion.Entry> | undefined
   readonly timeout?: Duration.DurationInput | undefined
   readonly trustedOrigins?: ReadonlyArray<string> | undefined
   readonly origin?: string | undefined
   readonly requireOrigin?: boolean | undefined
+  readonly spans?: boolean | undefined
 }
 
 /** What OpenAPI allows for the name of a component; it also stands in the challenge of HTTP Basic. */
@@ -210,13 +250,14 @@ export const build = <C, R>(
     const provide = backend.provideRequest(yield* Effect.context<R>())
     const guards = options.guards ?? []
     const identity = {}
-    const authenticate = backend.authenticate({
+    const { authenticate, recheck } = backend.authenticate({
       backend: identity,
+      observer: yield* observe.make(tag.key, options.spans ?? false),
       carrier: options.carrier,
       crossSite: options,
       timeout: Duration.decode(options.timeout ?? defaultTimeout),
-      verify: (credential) =>
-        options.verify(credential).pipe(
+      verify: (credential, purpose) =>
+        options.verify(credential, purpose).pipe(
           Effect.flatMap(Option.match({
             onNone: () => Effect.fail(new NotAuthorized({ reason: "UnknownUser" })),
             onSome: (found) =>
@@ -230,6 +271,7 @@ export const build = <C, R>(
     const service: Service = {
       [BackendTypeId]: {
         authenticate,
+        recheck,
         forget: (request) => backend.forget(request, identity),
         exclude: Exclusion.make(options.exclude ?? []),
         security: options.security
@@ -250,7 +292,7 @@ export const build = <C, R>(
 const redactedNames: Array<string | RegExp> = []
 
 /** Keeps the header of a credential out of traces. */
-const redact = (header: string) =>
+export const redact = (header: string) =>
   FiberRef.update(Headers.currentRedactedNames, (names) => {
     for (const name of [...names, header]) {
       if (!redactedNames.includes(name)) {

@@ -24,7 +24,7 @@ import type {
   SessionConflict,
   SessionTooLarge
 } from "../SecurityError.js"
-import * as operations from "./internal/operations.js"
+import * as authenticated from "./internal/authenticated.js"
 import * as scheme from "./internal/scheme.js"
 import type { SessionStore } from "./SessionStore.js"
 import type { SessionId } from "./SessionToken.js"
@@ -182,6 +182,7 @@ export interface TagOptions<in out UserId, in out User, in out Session, in out C
   readonly session: Schema.Schema<Session, any>
   readonly cookie?: (Cookie & CookiePolicy.Check<Cookie>) | undefined
   readonly name?: string | undefined
+  readonly versions?: SecurityConfig.Versions<Session> | undefined
 }
 
 /**
@@ -210,7 +211,8 @@ export interface SubjectRequired<Session> {
 /**
  * Makes a session backend. `user` is the application's own Tag of the current user; `session` is what a session holds,
  * decoded on the way in and encoded on the way out as JSON; `cookie` is its policy (`http/CookiePolicy`); `name` is
- * that of the scheme in OpenAPI (default `sessionCookie`).
+ * that of the scheme in OpenAPI (default `sessionCookie`); `versions` says what becomes of sessions that an earlier
+ * version of the schema encoded.
  *
  * @since 0.1.0
  * @category tags
@@ -248,18 +250,20 @@ export const Tag = <Self = never>(): <
   readonly session: Schema.Schema<any, any>
   readonly cookie?: CookiePolicy.Options | undefined
   readonly name?: string | undefined
+  readonly versions?: SecurityConfig.Versions<any> | undefined
   readonly subject?: ((session: any) => string) | undefined
 }): any => {
   const name = options.name ?? "sessionCookie"
-  const realm: scheme.Realm = {
+  const realm: authenticated.AuthenticatedRealm = {
     id,
     name,
     cookie: options.cookie ?? {},
     session: options.session,
+    versions: options.versions,
     subject: options.subject ?? ((session: { readonly userId: string }) => String(session.userId))
   }
   const layer = (layerOptions: LayerOptions<any, any, any, any, any> & Settings) =>
-    Layer.scopedContext(operations.build(self, realm, layerOptions))
+    Layer.scopedContext(authenticated.build(self, realm, layerOptions))
   const self: SecurityConfig.Base<any, any, any, any, any> = securityTag.make(id, {
     provides: options.user,
     security: scheme.security(name, CookiePolicy.secureName(realm.cookie)) satisfies Readonly<
@@ -267,12 +271,12 @@ export const Tag = <Self = never>(): <
     >,
     statics: {
       auth: options.session,
-      ...operations.accessors(id),
+      ...authenticated.accessors(id),
       layer,
       layerConfig: (layerOptions: any) =>
         securityTag.layerConfig<Settings, any, any>(
           layerOptions.settings,
-          (settings) => operations.wrongOption(realm, { ...layerOptions, ...settings }),
+          (settings) => authenticated.wrongOption(realm, { ...layerOptions, ...settings }),
           (settings) => layer({ ...layerOptions, ...settings })
         )
     }

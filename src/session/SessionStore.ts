@@ -13,6 +13,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { SecurityUnavailable } from "../SecurityError.js"
+import { isLive } from "./internal/policy.js"
 import { SessionId } from "./SessionToken.js"
 
 // -----------------------------------------------------------------------------
@@ -115,9 +116,6 @@ const markMillis = 10 * 60 * 1_000
 const bucketMillis = 60_000
 const sweepEvery = "1 minute"
 const sweepBatch = 1_000
-
-const isLive = (record: SessionRecord, now: number): boolean =>
-  now < record.idleDeadline && now < record.absoluteDeadline
 
 /**
  * Every operation is one synchronous step, so that none can come between another's reading and writing. Expired records

@@ -18,8 +18,8 @@ import * as csprng from "../internal/csprng.js"
 // -----------------------------------------------------------------------------
 
 /**
- * `<tag>.<secret>`: the secret is 32 random bytes, the tag the first 9 bytes of SHA-256 over realm, NUL and subject;
- * both base64url. It is redacted, so that it prints itself nowhere.
+ * `<tag>.<secret>`: the secret is 32 random bytes, the tag the first 9 bytes of SHA-256 over realm, NUL and subject, or
+ * 9 random bytes for a session without a subject; both base64url. It is redacted, so that it prints itself nowhere.
  *
  * @since 0.1.0
  * @category models
@@ -58,15 +58,16 @@ const hash = (realm: string, text: string): Uint8Array => sha256(encoder.encode(
 
 /**
  * A fresh token for a subject of a realm. The tag is the same for all sessions of one subject, so that a sharded store
- * keeps them together.
+ * keeps them together; it is random for a session without a subject (null).
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (realm: string, subject: string): Effect.Effect<SessionToken> =>
-  Effect.map(csprng.bytes(secretBytes), (secret) => {
-    const tag = Encoding.encodeBase64Url(hash(realm, subject).subarray(0, tagBytes))
-    return Redacted.make(`${tag}.${Encoding.encodeBase64Url(secret)}`) as SessionToken
+export const make = (realm: string, subject: string | null): Effect.Effect<SessionToken> =>
+  Effect.map(csprng.bytes(secretBytes + (subject === null ? tagBytes : 0)), (random) => {
+    const tag = subject === null ? random.subarray(secretBytes) : hash(realm, subject).subarray(0, tagBytes)
+    const secret = random.subarray(0, secretBytes)
+    return Redacted.make(`${Encoding.encodeBase64Url(tag)}.${Encoding.encodeBase64Url(secret)}`) as SessionToken
   })
 
 // The last character of 32 bytes in base64url holds 4 bits: any other is another spelling of the same bytes.

@@ -9,7 +9,16 @@ interface Times {
   readonly absoluteDeadline: number
 }
 
+interface Deadlines {
+  readonly idleDeadline: number
+  readonly absoluteDeadline: number
+}
+
 const hour = 60 * 60 * 1_000
+
+/** A session is over in the very millisecond of a deadline. */
+export const isLive = ({ absoluteDeadline, idleDeadline }: Deadlines, now: number): boolean =>
+  now < idleDeadline && now < absoluteDeadline
 
 /** The deadlines of a session that begins now. */
 export const begin = ({ absolute, idle }: Lifetime, now: number) => ({

@@ -7,15 +7,17 @@ import type * as CookiePolicy from "../../http/CookiePolicy.js"
 import * as Credential from "../../http/Credential.js"
 import type { Carrier } from "../../internal/backend.js"
 import * as carrier from "../../internal/carrier.js"
+import type * as SecurityConfig from "../../SecurityConfig.js"
 import * as SessionToken from "../SessionToken.js"
 
 /** What a Tag says of its sessions, for every Layer that serves it. */
 export interface Realm {
   readonly id: string
-  readonly name: string
   readonly cookie: CookiePolicy.Options
   readonly session: Schema.Schema<any, any>
-  readonly subject: (session: any) => string
+  readonly versions: SecurityConfig.Versions<any> | undefined
+  /** Who a session belongs to: null for a session without a subject. */
+  readonly subject: (session: any) => string | null
 }
 
 /** How OpenAPI shows a session cookie. */

@@ -1,0 +1,117 @@
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import * as Tracer from "effect/Tracer"
+import type { SecurityError } from "../SecurityError.js"
+import * as SecurityEvents from "../SecurityEvents.js"
+import * as SecurityMetrics from "../SecurityMetrics.js"
+
+/** How a backend tells the outside what it does. None of it can fail, wait, or say a secret. */
+export interface Observer {
+  /** Publishes an event, where somebody provides `SecurityEvents`. */
+  readonly publish: (event: (fields: SecurityEvents.Fields) => SecurityEvents.SecurityEvent) => Effect.Effect<void>
+  /** Counts and times an authentication, says its outcome on the span of the request, and publishes a refusal. */
+  readonly authentication: <A, E extends SecurityError, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Times one operation of a dependency, and gives it a span where spans are wanted. */
+  readonly operation: (
+    service: string,
+    name: string
+  ) => <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+}
+
+/** A clock that cannot say the time this finely, as a test's between two milliseconds, fails no request. */
+const nanos = Effect.catchAllDefect(
+  Clock.currentTimeNanos,
+  () => Effect.map(Clock.currentTimeMillis, (millis) => BigInt(Math.round(millis)) * 1_000_000n)
+)
+
+const timed = (histogram: Metric.Metric.Histogram<number>) => <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.flatMap(nanos, (from) =>
+    Effect.onExit(
+      self,
+      () => Effect.flatMap(nanos, (to) => Metric.update(histogram, Number(to - from) / 1e9))
+    ))
+
+const failureOf = <E>(exit: Exit.Exit<unknown, E>): Option.Option<E> =>
+  Exit.isFailure(exit) ? Cause.failureOption(exit.cause) : Option.none()
+
+/** Nobody tried anything: every visitor who is not signed in. */
+const isAnonymous = (error: SecurityError): boolean => error._tag === "NotAuthorized" && error.reason === "NoCredential"
+
+const reasonOf = (error: SecurityError): string => error.message
+
+/** The observer of one backend; `spans` asks for spans of its own. */
+export const make = (backend: string, spans: boolean): Effect.Effect<Observer> =>
+  Effect.map(Effect.serviceOption(SecurityEvents.SecurityEvents), (provided): Observer => {
+    const seconds = (metric: Metric.Metric.Histogram<number>) => Metric.tagged(metric, "backend", backend)
+    const counters = new Map<string, Metric.Metric.Counter<number>>()
+    const counter = (outcome: string) => {
+      let found = counters.get(outcome)
+      if (found === undefined) {
+        found = Metric.tagged(Metric.tagged(SecurityMetrics.authentications, "backend", backend), "outcome", outcome)
+        counters.set(outcome, found)
+      }
+      return found
+    }
+    const time = timed(seconds(SecurityMetrics.authenticationSeconds))
+
+    const publish: Observer["publish"] = (event) =>
+      Effect.contextWithEffect((context: Context.Context<never>) =>
+        Option.match(
+          Option.orElse(provided, () =>
+            Context.getOption(context as Context.Context<any>, SecurityEvents.SecurityEvents)),
+          {
+            onNone: () =>
+              Effect.void,
+            onSome: (events) => Effect.flatMap(DateTime.now, (at) => events.publish(event({ at, backend })))
+          }
+        )
+      )
+
+    const annotate = (outcome: string, error: Option.Option<SecurityError>) =>
+      Effect.contextWith((context: Context.Context<never>) => {
+        const span = Context.getOption(context as Context.Context<any>, Tracer.ParentSpan)
+        if (Option.isSome(span) && span.value._tag === "Span") {
+          span.value.attribute("effect_security.backend", backend)
+          span.value.attribute("effect_security.outcome", outcome)
+          if (Option.isSome(error)) {
+            span.value.attribute("effect_security.reason", reasonOf(error.value))
+          }
+        }
+      })
+
+    return {
+      publish,
+      authentication: (self) =>
+        Effect.onExit(time(self), (exit) => {
+          const error = failureOf<SecurityError>(exit)
+          const outcome = Exit.isSuccess(exit)
+            ? "Authenticated"
+            : Option.match(error, { onNone: () => "Interrupted", onSome: ({ _tag }) => _tag })
+          return Effect.zipRight(
+            Effect.zipRight(annotate(outcome, error), Metric.increment(counter(outcome))),
+            Option.match(error, {
+              onNone: () => Effect.void,
+              onSome: (error) =>
+                error._tag === "SecurityUnavailable" || isAnonymous(error)
+                  ? Effect.void
+                  : publish((fields) =>
+                    new SecurityEvents.Rejected({ ...fields, error: error._tag, reason: reasonOf(error) })
+                  )
+            })
+          )
+        }),
+      operation: (service, name) => {
+        const time = timed(Metric.tagged(seconds(SecurityMetrics.storeSeconds), "operation", name))
+        return spans
+          ? (self) =>
+            Effect.withSpan(time(self), `${service}.${name}`, { attributes: { backend }, captureStackTrace: false })
+          : time
+      }
+    }
+  })

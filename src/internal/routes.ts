@@ -1,0 +1,85 @@
+import * as HttpApi from "@effect/platform/HttpApi"
+import * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
+import type { HttpMethod as Method } from "@effect/platform/HttpMethod"
+import * as HttpMethod from "@effect/platform/HttpMethod"
+import type * as HttpRouter from "@effect/platform/HttpRouter"
+import * as Chunk from "effect/Chunk"
+import { hasProperty } from "effect/Predicate"
+import type * as Exclusion from "../http/Exclusion.js"
+
+/** A route and the ids of the Tags that protect it. */
+export interface Route {
+  readonly method: Method | "*"
+  readonly path: string
+  readonly protectedBy: ReadonlyArray<string>
+}
+
+/** Marks the Tag of a middleware without a security scheme that protects a route all the same. */
+export const ProtectsTypeId = "~effect-security/protects" as const
+
+// What an app is guarded by, outermost first. An app that is wrapped once more by somebody else is another one, of which
+// nothing is known: it counts as public, and never the other way round.
+const marks = new WeakMap<object, ReadonlyArray<string>>()
+
+const markOf = (app: object): ReadonlyArray<string> => marks.get(app) ?? []
+
+/** Notes that `guarded` lets only those through to `app` whom a Tag lets in. */
+export const protectedBy = <A extends object>(tag: string, app: object, guarded: A): A => {
+  marks.set(guarded, [tag, ...markOf(app)])
+  return guarded
+}
+
+/** The routes of a router, mounted apps as `/prefix/*`. */
+export const ofRouter = (router: HttpRouter.HttpRouter<any, any>): ReadonlyArray<Route> => [
+  ...Chunk.toReadonlyArray(router.routes).map(({ handler, method, path }) => ({
+    method,
+    path: path as string,
+    protectedBy: markOf(handler)
+  })),
+  ...Chunk.toReadonlyArray(router.mounts).map(([path, app]) => ({
+    method: "*" as const,
+    path: `${path}/*`,
+    protectedBy: markOf(app)
+  }))
+]
+
+/** The routes of a router behind the gate of a Tag. A route of every method may be freed for some of them only. */
+export const gated = (
+  tag: string,
+  router: HttpRouter.HttpRouter<any, any>,
+  exclude: Exclusion.Exclusion
+): ReadonlyArray<Route> => {
+  const mounts = router.mounts.length
+  const all = ofRouter(router)
+  return all.flatMap((route, index) => {
+    const closed = { ...route, protectedBy: [tag, ...route.protectedBy] }
+    // A mounted app is never freed by the router that it is mounted on.
+    if (index >= all.length - mounts) {
+      return [closed]
+    }
+    if (route.method !== "*") {
+      return [exclude.includes(route.method, route.path) ? route : closed]
+    }
+    const free = Array.from(HttpMethod.all).filter((method) => exclude.includes(method, route.path))
+    return free.length === HttpMethod.all.size ? [route] : [...free.map((method) => ({ ...route, method })), closed]
+  })
+}
+
+const protects = (tag: HttpApiMiddleware.TagClassAny): boolean =>
+  !tag.optional && (HttpApiMiddleware.SecurityTypeId in tag || hasProperty(tag, ProtectsTypeId))
+
+/** The endpoints of an api, with the security middlewares that stand on them, their groups or the api. */
+export const ofApi = (api: HttpApi.HttpApi.AnyWithProps): ReadonlyArray<Route> => {
+  const routes: Array<Route> = []
+  HttpApi.reflect(api as any, {
+    onGroup: () => undefined,
+    onEndpoint: ({ endpoint, middleware }) => {
+      routes.push({
+        method: endpoint.method,
+        path: endpoint.path,
+        protectedBy: Array.from(new Set([...api.middlewares, ...middleware])).filter(protects).map(({ key }) => key)
+      })
+    }
+  })
+  return routes
+}

@@ -1,0 +1,238 @@
+import { HttpServerRequest } from "@effect/platform/HttpServerRequest"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as ResponseJar from "../../http/ResponseJar.js"
+import * as securityTag from "../../internal/securityTag.js"
+import * as tagClass from "../../internal/tagClass.js"
+import { SecurityUnavailable, SessionConflict } from "../../SecurityError.js"
+import type { SessionRecord, SessionStore } from "../SessionStore.js"
+import type { SessionToken } from "../SessionToken.js"
+import * as realms from "./realm.js"
+import type { Realm } from "./scheme.js"
+import { contended, insistent } from "./sessions.js"
+import * as settings from "./settings.js"
+
+type OnRequest<A, E> = Effect.Effect<A, E, HttpServerRequest>
+
+/** What stands behind a Tag: sessions without a subject. */
+interface Operations {
+  readonly session: OnRequest<any, any>
+}
+
+/** What stands behind `Supports`. */
+interface Writing {
+  readonly update: (f: (session: any) => any) => OnRequest<void, any>
+  readonly clear: OnRequest<void, any>
+  readonly rotate: OnRequest<void, any>
+  readonly mint: (session: any) => Effect.Effect<string, any>
+}
+
+/** A realm of sessions without a subject. */
+export interface AnonymousRealm extends Realm {
+  /** What a client without a session has. */
+  readonly empty: Effect.Effect<any, unknown>
+}
+
+/** A Tag with its statics, but for those that make its Layer. */
+export const make = (id: string, statics: object): any => {
+  const tag: Context.Tag<any, Operations> = tagClass.make(id, 2)
+  const supports: Context.Tag<any, Writing> = tagClass.make(securityTag.supportsKey(id), 2)
+  return tagClass.addStatics(
+    tagClass.addStatics(tag, {
+      session: Effect.flatMap(tag, (_) => _.session),
+      update: (f: (session: any) => any) => Effect.flatMap(supports, (_) => _.update(f)),
+      clear: Effect.flatMap(supports, (_) => _.clear),
+      rotate: Effect.flatMap(supports, (_) => _.rotate)
+    }),
+    statics
+  )
+}
+
+/** What is wrong with the settings of a Layer. */
+export const wrongOption = (realm: Realm, options: settings.Settings): Option.Option<string> =>
+  Option.orElse(
+    Either.getLeft(settings.resolve(realm, options)),
+    () => securityTag.wrongOption({ ...options, security: {} })
+  )
+
+/** The session that this request had is gone: whatever it writes would bring it back. */
+class Gone extends Data.TaggedError("Gone") {}
+
+/** What is known of the session of one request. */
+interface Seen {
+  /** Of several writes of one request, one begins the session and the others find it. */
+  readonly lock: Effect.Semaphore
+  /** A live session was met: when it is gone afterwards, somebody ended it. */
+  isLive: boolean
+}
+
+/** The services of a Tag, in which every session lives in the `SessionStore`. */
+export const build = (
+  tag: Context.Tag<any, any>,
+  realm: AnonymousRealm,
+  options: settings.Settings
+): Effect.Effect<Context.Context<any>, never, SessionStore> =>
+  Effect.gen(function*() {
+    yield* Option.match(wrongOption(realm, options), {
+      onNone: () => Effect.void,
+      onSome: (sentence) => Effect.dieMessage(`${realm.id}: ${sentence}`)
+    })
+    const { ask, carrier, codec, cookie, policy, sessions } = yield* realms.make(realm, options)
+    const empty = yield* Effect.exit(realm.empty)
+    if (Exit.isFailure(empty)) {
+      return yield* Effect.dieMessage(`${realm.id}: {} is no session of this schema: give \`empty\``)
+    }
+    yield* ResponseJar.install
+    yield* securityTag.redact(carrier.header.toLowerCase())
+
+    const identity = {}
+    const seenBy = (request: HttpServerRequest): Seen => {
+      const { remembered } = ResponseJar.get(request)
+      let seen = remembered.get(identity) as Seen | undefined
+      if (seen === undefined) {
+        seen = { lock: Effect.unsafeMakeSemaphore(1), isLive: false }
+        remembered.set(identity, seen)
+      }
+      return seen
+    }
+
+    /** The live session of a request. A cookie that names none is as good as no cookie, and is never adopted. */
+    const find = (request: HttpServerRequest) =>
+      Effect.suspend(() => {
+        ResponseJar.get(request).vary.add(carrier.header)
+        return Option.match(cookie.tokenOf(request), {
+          onNone: () => Effect.succeedNone,
+          onSome: (token: SessionToken) =>
+            Effect.tap(ask(sessions.find(token)), (found) => {
+              if (Option.isSome(found)) {
+                seenBy(request).isLive = true
+                ResponseJar.get(request).isPrivate = true
+              }
+            })
+        })
+      })
+
+    /** A record that no longer decodes ends here; what a later version wrote stays, and is not for us to read. */
+    const decodeOrEnd = (request: HttpServerRequest, record: SessionRecord) =>
+      Effect.catchAll(
+        Effect.asSome(codec.decode(record)),
+        (unreadable): Effect.Effect<Option.Option<any>, SecurityUnavailable> =>
+          unreadable === "Newer"
+            ? Effect.fail(new SecurityUnavailable({ reason: "a later version of this program wrote the session" }))
+            : Effect.zipRight(ask(sessions.end(record.id)), Effect.as(forget(request), Option.none()))
+      )
+
+    const forget = (request: HttpServerRequest) =>
+      Effect.zipRight(
+        Effect.sync(() => {
+          seenBy(request).isLive = false
+        }),
+        cookie.clear(request)
+      )
+
+    const session = Effect.flatMap(HttpServerRequest, (request) =>
+      Effect.gen(function*() {
+        yield* cookie.claim(request)
+        yield* cookie.rejectCrossSite(request)
+        const found = yield* find(request)
+        if (Option.isNone(found)) {
+          return empty.value
+        }
+        const decoded = yield* decodeOrEnd(request, found.value)
+        if (Option.isNone(decoded)) {
+          return empty.value
+        }
+        yield* ask(sessions.renew(found.value))
+        return decoded.value
+      }))
+
+    const begin = (request: HttpServerRequest, session: any) =>
+      cookie.writing(() =>
+        Effect.gen(function*() {
+          const held = yield* sessions.begin({
+            encoded: yield* codec.encode(session),
+            subject: null,
+            verifiedAt: undefined,
+            remember: true,
+            userAgent: request.headers["user-agent"] ?? "",
+            replaced: Option.none()
+          })
+          yield* cookie.grant(request, held, false)
+          seenBy(request).isLive = true
+        })
+      ).pipe(
+        Effect.catchTag("SessionRefused", () =>
+          // A mark concerns a subject, and here is none: the store is broken.
+          new SecurityUnavailable({ reason: "the session store refused a session without a subject" }))
+      )
+
+    const update: Writing["update"] = (f) =>
+      Effect.flatMap(HttpServerRequest, (request) => {
+        const seen = seenBy(request)
+        const attempt = Effect.gen(function*() {
+          yield* cookie.claim(request)
+          yield* cookie.rejectCrossSite(request)
+          const wasLive = seen.isLive
+          const found = yield* find(request)
+          if (Option.isSome(found)) {
+            const decoded = yield* decodeOrEnd(request, found.value)
+            if (Option.isSome(decoded)) {
+              yield* sessions.change(found.value, yield* codec.encode(f(decoded.value)))
+              return
+            }
+          } else if (wasLive) {
+            return yield* new Gone()
+          }
+          yield* begin(request, f(empty.value))
+        })
+        return seen.lock.withPermits(1)(contended(attempt)).pipe(
+          Effect.catchTag("Gone", () => new SessionConflict())
+        )
+      })
+
+    const clear = cookie.writing((request) =>
+      Option.match(cookie.tokenOf(request), {
+        onNone: () => Effect.void,
+        onSome: (token) => ask(sessions.end(sessions.idOf(token)))
+      }).pipe(Effect.zipRight(forget(request)), Effect.asVoid)
+    )
+
+    const rotate = cookie.writing((request) =>
+      insistent(Effect.gen(function*() {
+        const found = yield* find(request)
+        if (Option.isSome(found)) {
+          const held = yield* sessions.rotate(found.value)
+          yield* cookie.grant(request, held, cookie.isAlwaysGranted(request))
+        }
+      })).pipe(
+        Effect.catchTag("SessionConflict", () => new SecurityUnavailable({ reason: "the session changes too often" }))
+      )
+    )
+
+    const writing: Writing = {
+      update,
+      clear,
+      rotate,
+      mint: (session) =>
+        Effect.map(
+          Effect.flatMap(codec.encode(session), (encoded) =>
+            sessions.begin({
+              encoded,
+              subject: null,
+              verifiedAt: undefined,
+              remember: true,
+              userAgent: "",
+              replaced: Option.none()
+            })),
+          ({ token }) => `${policy.name}=${Redacted.value(token)}`
+        )
+    }
+    return Context.make(tag, { session } satisfies Operations).pipe(
+      Context.add(Context.GenericTag<any, Writing>(securityTag.supportsKey(realm.id)), writing)
+    )
+  })

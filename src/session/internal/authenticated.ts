@@ -1,0 +1,291 @@
+import type * as Cookies from "@effect/platform/Cookies"
+import { HttpServerRequest } from "@effect/platform/HttpServerRequest"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type { Scope } from "effect/Scope"
+import * as CookiePolicy from "../../http/CookiePolicy.js"
+import * as ResponseJar from "../../http/ResponseJar.js"
+import * as backend from "../../internal/backend.js"
+import * as securityTag from "../../internal/securityTag.js"
+import * as tagClass from "../../internal/tagClass.js"
+import { NotAuthorized, SecurityUnavailable } from "../../SecurityError.js"
+import * as SecurityEvents from "../../SecurityEvents.js"
+import type { SessionRecord, SessionStore } from "../SessionStore.js"
+import type * as SessionToken from "../SessionToken.js"
+import { signedOut } from "./cookie.js"
+import * as realms from "./realm.js"
+import * as scheme from "./scheme.js"
+import { contended, insistent } from "./sessions.js"
+import * as settings from "./settings.js"
+
+type OnRequest<A, E> = Effect.Effect<A, E, HttpServerRequest>
+
+interface LoginOptions {
+  readonly remember?: boolean | undefined
+  readonly verifiedAt?: DateTime.Utc | undefined
+}
+
+/** What stands behind `Supports`: a Layer that cannot do one of these does not have it, and its type says so. */
+interface Operations {
+  readonly login: (session: any, options?: LoginOptions) => OnRequest<void, any>
+  readonly logout: OnRequest<void, any>
+  readonly update: (f: (session: any) => any) => OnRequest<void, any>
+  readonly rotate: OnRequest<void, any>
+  readonly sessions: OnRequest<ReadonlyArray<unknown>, any>
+  readonly revoke: (id: SessionToken.SessionId) => OnRequest<void, any>
+  readonly revokeAll: (options?: { readonly except?: "current" | undefined }) => OnRequest<void, any>
+  readonly revokeSubject: (subject: string) => Effect.Effect<void, any>
+  readonly mint: (session: any) => Effect.Effect<string, any>
+}
+
+/** The statics of a Tag through which its operations are reached. */
+export const accessors = (id: string) => {
+  const tag: Context.Tag<any, Operations> = tagClass.make(securityTag.supportsKey(id), 2)
+  const operation = <A, E>(f: (operations: Operations) => OnRequest<A, E>) => Effect.flatMap(tag, f)
+  return {
+    login: (...args: Parameters<Operations["login"]>) => operation((_) => _.login(...args)),
+    logout: operation((_) => _.logout),
+    update: (f: (session: any) => any) => operation((_) => _.update(f)),
+    rotate: operation((_) => _.rotate),
+    sessions: operation((_) => _.sessions),
+    revoke: (id: SessionToken.SessionId) => operation((_) => _.revoke(id)),
+    revokeAll: (...args: Parameters<Operations["revokeAll"]>) => operation((_) => _.revokeAll(...args)),
+    revokeSubject: (subject: string) => operation((_) => _.revokeSubject(subject))
+  }
+}
+
+/** A realm whose sessions have a subject, and the scheme that stands for it in OpenAPI. */
+export interface AuthenticatedRealm extends scheme.Realm {
+  readonly name: string
+  readonly subject: (session: any) => string
+}
+
+interface Options<R>
+  extends Omit<securityTag.BackendOptions<any, R>, "carrier" | "security" | "verify">, settings.Settings
+{
+  readonly retrieveUser: (session: any) => Effect.Effect<Option.Option<any>, any, R>
+}
+
+/** What is wrong with the options of a Layer. */
+export const wrongOption = (realm: AuthenticatedRealm, options: Options<any>): Option.Option<string> =>
+  Option.orElse(
+    Either.getLeft(settings.resolve(realm, options)),
+    () =>
+      securityTag.wrongOption({
+        ...options,
+        security: scheme.security(realm.name, CookiePolicy.secureName(realm.cookie))
+      })
+  )
+
+/** A backend and its operations, in which every session lives in the `SessionStore`. */
+export const build = <R>(
+  tag: Context.Tag<any, any>,
+  realm: AuthenticatedRealm,
+  options: Options<R>
+): Effect.Effect<Context.Context<any>, never, R | SessionStore | Scope> =>
+  Effect.gen(function*() {
+    const { ask, carrier, codec, cookie, observer, policy, sessions } = yield* realms.make(realm, options)
+
+    const refuse = (reason: string, cookies?: Cookies.Cookies) =>
+      Effect.fail(
+        new NotAuthorized({ reason, challenge: carrier.challenge.bad, vary: carrier.header, cookies })
+      )
+
+    const find = (token: SessionToken.SessionToken) =>
+      Effect.flatMap(
+        sessions.find(token),
+        Option.match({
+          onNone: () => refuse("UnknownSession"),
+          onSome: Effect.succeed
+        })
+      )
+
+    /** A record whose data no longer decodes ends here, once and for all. */
+    const decodeOrEnd = (record: SessionRecord, request: HttpServerRequest) =>
+      Effect.catchAll(codec.decode(record), (unreadable) =>
+        unreadable === "Newer"
+          ? refuse("NewerSession")
+          : Effect.zipRight(
+            sessions.end(record.id),
+            Effect.flatMap(cookie.clear(request), (cookies) => refuse("UndecodableSession", cookies))
+          ))
+
+    const verify = (token: SessionToken.SessionToken, purpose: backend.Purpose) =>
+      Effect.gen(function*() {
+        const request = yield* HttpServerRequest
+        yield* cookie.claim(request)
+        const record = yield* find(token)
+        const session = yield* decodeOrEnd(record, request)
+        if (purpose === "enter") {
+          yield* sessions.renew(record)
+        }
+        return Option.map(yield* options.retrieveUser(session), (user) => ({ user, auth: session }))
+      })
+
+    const context = yield* securityTag.build(tag, {
+      ...options,
+      carrier,
+      security: scheme.security(realm.name, policy.name),
+      verify
+    })
+    const implementation = securityTag.implementation(context, tag)
+
+    // Each operation finds the session of its request anew: what was remembered may be old.
+    const current = Effect.flatMap(HttpServerRequest, (request) => {
+      const jar = ResponseJar.get(request)
+      jar.vary.add(carrier.header)
+      return cookie.claim(request).pipe(
+        Effect.zipRight(backend.requireCredential(carrier, options, request, carrier.read(request))),
+        Effect.flatMap((token) => ask(find(token))),
+        Effect.tap(() => {
+          jar.isPrivate = true
+        }),
+        Effect.map((record) => ({ record, subject: record.subject!, request }))
+      )
+    })
+
+    const signIn = (session: any, replaced: Option.Option<SessionToken.SessionId>, userAgent: string, {
+      remember = true,
+      verifiedAt
+    }: LoginOptions = {}) =>
+      Effect.gen(function*() {
+        const subject = realm.subject(session)
+        const held = yield* sessions.begin({
+          encoded: yield* codec.encode(session),
+          subject,
+          verifiedAt: verifiedAt?.epochMillis,
+          remember,
+          userAgent,
+          replaced
+        })
+        yield* observer.publish((fields) =>
+          new SecurityEvents.SignedIn({ ...fields, subject, credential: Option.some(held.record.id) })
+        )
+        return held
+      }).pipe(Effect.catchTag("SessionRefused", () => refuse("Revoked")))
+
+    const login: Operations["login"] = (session, loginOptions) =>
+      cookie.writing((request) =>
+        signIn(
+          session,
+          Option.map(cookie.tokenOf(request), sessions.idOf),
+          request.headers["user-agent"] ?? "",
+          loginOptions
+        ).pipe(Effect.flatMap((held) => cookie.grant(request, held, false)))
+      )
+
+    const logout = cookie.writing((request) => {
+      const isUndone = ResponseJar.get(request).grants.has(policy.name)
+      return Option.match(cookie.tokenOf(request), {
+        onNone: () => Effect.void,
+        onSome: (token) => {
+          const id = sessions.idOf(token)
+          return Effect.zipRight(
+            ask(sessions.end(id)),
+            isUndone ? Effect.void : signedOut(observer, Option.some(id))
+          )
+        }
+      }).pipe(
+        Effect.zipRight(cookie.clear(request)),
+        Effect.asVoid
+      )
+    })
+
+    const update: Operations["update"] = (f) =>
+      contended(Effect.gen(function*() {
+        const { record, request, subject } = yield* current
+        const session = f(yield* ask(decodeOrEnd(record, request)))
+        if (realm.subject(session) !== subject) {
+          return yield* Effect.dieMessage(`${realm.id}: update does not change the subject of a session; login does`)
+        }
+        if ((yield* sessions.change(record, yield* codec.encode(session))) === "changed") {
+          implementation.forget(request)
+        }
+      }))
+
+    const rotate = cookie.writing((request) =>
+      insistent(Effect.gen(function*() {
+        const { record, subject } = yield* current
+        const held = yield* sessions.rotate(record)
+        yield* cookie.grant(request, held, cookie.isAlwaysGranted(request))
+        yield* observer.publish((fields) =>
+          new SecurityEvents.Rotated({
+            ...fields,
+            subject,
+            credential: Option.some(held.record.id),
+            replaced: Option.some(record.id)
+          })
+        )
+      })).pipe(
+        Effect.catchTag("SessionConflict", () => new SecurityUnavailable({ reason: "the session changes too often" }))
+      )
+    )
+
+    const list = Effect.flatMap(current, ({ record, subject }) =>
+      Effect.map(ask(sessions.list(subject)), (records) =>
+        records
+          .map((other) => ({
+            id: other.id,
+            createdAt: DateTime.unsafeMake(other.createdAt),
+            lastSeenAt: DateTime.unsafeMake(other.lastSeenAt),
+            expiresAt: DateTime.unsafeMake(Math.min(other.idleDeadline, other.absoluteDeadline)),
+            userAgent: other.userAgent,
+            isCurrent: other.id === record.id
+          }))
+          .sort((a, b) =>
+            b.createdAt.epochMillis - a.createdAt.epochMillis
+          )))
+
+    const revoked = (
+      subject: string,
+      credential: Option.Option<SessionToken.SessionId>,
+      except: Option.Option<SessionToken.SessionId> = Option.none()
+    ) => observer.publish((fields) => new SecurityEvents.Revoked({ ...fields, subject, credential, except }))
+
+    const revoke: Operations["revoke"] = (id) =>
+      Effect.gen(function*() {
+        const { record, request, subject } = yield* current
+        if (Option.isSome(yield* ask(sessions.findOf(subject, id)))) {
+          yield* ask(sessions.end(id))
+          yield* revoked(subject, Option.some(id))
+          if (id === record.id) {
+            yield* cookie.clear(request)
+          }
+        }
+      })
+
+    const revokeAll: Operations["revokeAll"] = (revokeOptions) =>
+      Effect.gen(function*() {
+        const { record, request, subject } = yield* current
+        const except = revokeOptions?.except === "current" ? Option.some(record.id) : Option.none()
+        yield* ask(sessions.endAll(subject, except))
+        yield* revoked(subject, Option.none(), except)
+        if (Option.isNone(except)) {
+          yield* cookie.clear(request)
+        }
+      })
+
+    const revokeSubject: Operations["revokeSubject"] = (subject) =>
+      Effect.zipRight(ask(sessions.endAll(subject, Option.none())), revoked(subject, Option.none()))
+
+    const operations: Operations = {
+      login,
+      logout,
+      update,
+      rotate,
+      sessions: list,
+      revoke,
+      revokeAll,
+      revokeSubject,
+      mint: (session) =>
+        Effect.map(
+          signIn(session, Option.none(), ""),
+          ({ token }) => `${policy.name}=${Redacted.value(token)}`
+        )
+    }
+    return Context.add(context, Context.GenericTag<any, Operations>(securityTag.supportsKey(realm.id)), operations)
+  })
