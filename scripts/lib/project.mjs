@@ -46,4 +46,9 @@ export const implementationModules = {
 }
 
 /** The public modules that src/index.ts leaves out. */
-export const ownEntryPoints = ["index", "SecurityTest", ...Object.keys(implementationModules)]
+export const ownEntryPoints = [
+  "index",
+  "SecurityTest",
+  "session/SessionStoreContract",
+  ...Object.keys(implementationModules)
+]

@@ -82,6 +82,8 @@ export interface TagClass<in out Self, in out Id extends string, in out Session>
 {
   new(_: never): Context.TagClassShape<Id, Service<Session>>
   readonly key: Id
+  /** What a session holds. */
+  readonly schema: Schema.Schema<Session, any>
   /** The session of the request at hand, or the empty one. Reading stores nothing and sets no cookie. */
   readonly session: Effect.Effect<Session, ReadError, Self | HttpServerRequest>
   /**
@@ -211,6 +213,7 @@ export const Tag = <Self = never>(): <
   }
   const layer = (settings: Settings = {}) => Layer.scopedContext(anonymous.build(self, realm, settings))
   const self = anonymous.make(id, {
+    schema: options.session,
     layer,
     layerConfig: (settings: Config.Config.Wrap<Settings>) =>
       securityTag.layerConfig<Settings, any, any>(

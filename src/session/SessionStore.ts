@@ -85,7 +85,7 @@ export interface Service {
   /** When it returns, no request in flight can bring the session back. Removing what is not there succeeds. */
   readonly remove: (id: SessionId) => Effect.Effect<void, SecurityUnavailable>
   /**
-   * The same for all sessions of a subject but `except`. It leaves a mark for 10 minutes: a sign-in that verified its
+   * The same for all sessions of a subject but `except`, expired ones too. It leaves a mark for 10 minutes: a sign-in that verified its
    * password before the mark cannot land after it.
    */
   readonly removeBySubject: (
@@ -259,9 +259,10 @@ const makeMemory = (capacity: number): Service => {
     removeBySubject: (realm, subject, { except }) =>
       step((now) => {
         marks.set(subjectKey(realm, subject), now)
-        for (const record of liveBySubject(realm, subject, now)) {
-          if (!Option.contains(except, record.id)) {
-            drop(record)
+        // Expired ones too: to another process, whose clock is behind, they may still be live.
+        for (const id of Array.from(bySubject.get(subjectKey(realm, subject)) ?? [])) {
+          if (!Option.contains(except, id)) {
+            drop(records.get(id)!)
           }
         }
       }),

@@ -56,6 +56,11 @@ const encoder = new TextEncoder()
 
 const hash = (realm: string, text: string): Uint8Array => sha256(encoder.encode(`${realm}\0${text}`))
 
+const tagIn = (text: string): string => text.slice(0, text.indexOf("."))
+
+const tagOf = (realm: string, subject: string): string =>
+  Encoding.encodeBase64Url(hash(realm, subject).subarray(0, tagBytes))
+
 /**
  * A fresh token for a subject of a realm. The tag is the same for all sessions of one subject, so that a sharded store
  * keeps them together; it is random for a session without a subject (null).
@@ -65,10 +70,19 @@ const hash = (realm: string, text: string): Uint8Array => sha256(encoder.encode(
  */
 export const make = (realm: string, subject: string | null): Effect.Effect<SessionToken> =>
   Effect.map(csprng.bytes(secretBytes + (subject === null ? tagBytes : 0)), (random) => {
-    const tag = subject === null ? random.subarray(secretBytes) : hash(realm, subject).subarray(0, tagBytes)
-    const secret = random.subarray(0, secretBytes)
-    return Redacted.make(`${Encoding.encodeBase64Url(tag)}.${Encoding.encodeBase64Url(secret)}`) as SessionToken
+    const tag = subject === null ? Encoding.encodeBase64Url(random.subarray(secretBytes)) : tagOf(realm, subject)
+    return Redacted.make(`${tag}.${Encoding.encodeBase64Url(random.subarray(0, secretBytes))}`) as SessionToken
   })
+
+/**
+ * A fresh token for a session that has one: it keeps the tag, so that the session stays where it is in a sharded store.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const successor = (id: SessionId): Effect.Effect<SessionToken> =>
+  Effect.map(csprng.bytes(secretBytes), (secret) =>
+    Redacted.make(`${tagIn(id)}.${Encoding.encodeBase64Url(secret)}`) as SessionToken)
 
 // The last character of 32 bytes in base64url holds 4 bits: any other is another spelling of the same bytes.
 const shape = /^[A-Za-z0-9_-]{12}\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/
@@ -94,5 +108,15 @@ export const fromString = (text: string): Option.Option<SessionToken> =>
  */
 export const toId = (realm: string, token: SessionToken): SessionId => {
   const text = Redacted.value(token)
-  return `${text.slice(0, text.indexOf("."))}.${Encoding.encodeBase64Url(hash(realm, text))}` as SessionId
+  return `${tagIn(text)}.${Encoding.encodeBase64Url(hash(realm, text))}` as SessionId
 }
+
+/**
+ * Whether an id is one of a subject's sessions in a realm, as far as its tag tells. A session without a subject has a
+ * random tag, so that every id may be one.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const belongsTo = (id: SessionId, realm: string, subject: string | null): boolean =>
+  subject === null || tagIn(id) === tagOf(realm, subject)

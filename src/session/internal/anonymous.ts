@@ -82,7 +82,7 @@ export const build = (
       onNone: () => Effect.void,
       onSome: (sentence) => Effect.dieMessage(`${realm.id}: ${sentence}`)
     })
-    const { ask, carrier, codec, cookie, policy, sessions } = yield* realms.make(realm, options)
+    const { ask, carrier, codec, cookie, policy, sessions } = yield* realms.make(realm, false, options)
     const empty = yield* Effect.exit(realm.empty)
     if (Exit.isFailure(empty)) {
       return yield* Effect.dieMessage(`${realm.id}: {} is no session of this schema: give \`empty\``)

@@ -88,7 +88,7 @@ export const build = <R>(
   options: Options<R>
 ): Effect.Effect<Context.Context<any>, never, R | SessionStore | Scope> =>
   Effect.gen(function*() {
-    const { ask, carrier, codec, cookie, observer, policy, sessions } = yield* realms.make(realm, options)
+    const { ask, carrier, codec, cookie, observer, policy, sessions } = yield* realms.make(realm, true, options)
 
     const refuse = (reason: string, cookies?: Cookies.Cookies) =>
       Effect.fail(
@@ -106,13 +106,20 @@ export const build = <R>(
 
     /** A record whose data no longer decodes ends here, once and for all. */
     const decodeOrEnd = (record: SessionRecord, request: HttpServerRequest) =>
-      Effect.catchAll(codec.decode(record), (unreadable) =>
-        unreadable === "Newer"
-          ? refuse("NewerSession")
-          : Effect.zipRight(
-            sessions.end(record.id),
-            Effect.flatMap(cookie.clear(request), (cookies) => refuse("UndecodableSession", cookies))
-          ))
+      Effect.matchEffect(codec.decode(record), {
+        // What one subject's session holds is never another's.
+        onSuccess: (session) =>
+          realm.subject(session) === record.subject
+            ? Effect.succeed(session)
+            : Effect.fail(new SecurityUnavailable({ reason: "the session store gave the data of another session" })),
+        onFailure: (unreadable) =>
+          unreadable === "Newer"
+            ? refuse("NewerSession")
+            : Effect.zipRight(
+              sessions.end(record.id),
+              Effect.flatMap(cookie.clear(request), (cookies) => refuse("UndecodableSession", cookies))
+            )
+      })
 
     const verify = (token: SessionToken.SessionToken, purpose: backend.Purpose) =>
       Effect.gen(function*() {
@@ -210,6 +217,7 @@ export const build = <R>(
     const rotate = cookie.writing((request) =>
       insistent(Effect.gen(function*() {
         const { record, subject } = yield* current
+        yield* ask(decodeOrEnd(record, request))
         const held = yield* sessions.rotate(record)
         yield* cookie.grant(request, held, cookie.isAlwaysGranted(request))
         yield* observer.publish((fields) =>

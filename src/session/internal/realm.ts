@@ -12,6 +12,7 @@ import * as scheme from "./scheme.js"
 import * as sessions from "./sessions.js"
 import * as settings from "./settings.js"
 
+/** A store whose operations are timed, and that fails where it would throw. */
 const observed = (store: Service, observer: observe.Observer): Service => {
   const timed = (name: keyof Service) => observer.operation("SessionStore", name)
   const [create, find, update, touch, rotate, remove, removeBySubject, listBySubject] = [
@@ -26,19 +27,20 @@ const observed = (store: Service, observer: observe.Observer): Service => {
   ]
   return {
     ...store,
-    create: (record) => create(store.create(record)),
-    find: (id) => find(store.find(id)),
-    update: (record) => update(store.update(record)),
-    touch: (id, deadline) => touch(store.touch(id, deadline)),
-    rotate: (oldId, record) => rotate(store.rotate(oldId, record)),
-    remove: (id) => remove(store.remove(id)),
-    removeBySubject: (realm, subject, options) => removeBySubject(store.removeBySubject(realm, subject, options)),
-    listBySubject: (realm, subject) => listBySubject(store.listBySubject(realm, subject))
+    create: (record) => create(Effect.suspend(() => store.create(record))),
+    find: (id) => find(Effect.suspend(() => store.find(id))),
+    update: (record) => update(Effect.suspend(() => store.update(record))),
+    touch: (id, deadline) => touch(Effect.suspend(() => store.touch(id, deadline))),
+    rotate: (oldId, record) => rotate(Effect.suspend(() => store.rotate(oldId, record))),
+    remove: (id) => remove(Effect.suspend(() => store.remove(id))),
+    removeBySubject: (realm, subject, options) =>
+      removeBySubject(Effect.suspend(() => store.removeBySubject(realm, subject, options))),
+    listBySubject: (realm, subject) => listBySubject(Effect.suspend(() => store.listBySubject(realm, subject)))
   }
 }
 
 /** What every kind of session works with, once a Layer is there. */
-export const make = (realm: Realm, options: settings.Settings) =>
+export const make = (realm: Realm, hasSubject: boolean, options: settings.Settings) =>
   Effect.gen(function*() {
     const { lifetime, maxPerUser, policy } = yield* Either.match(settings.resolve(realm, options), {
       onLeft: (sentence) => Effect.dieMessage(`${realm.id}: ${sentence}`),
@@ -53,6 +55,7 @@ export const make = (realm: Realm, options: settings.Settings) =>
       store: observed(yield* SessionStore, observer),
       lifetime,
       maxPerUser,
+      hasSubject,
       ask
     })
     return {

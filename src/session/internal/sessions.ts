@@ -2,9 +2,10 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import { SecurityUnavailable, SessionConflict } from "../../SecurityError.js"
-import type { SessionRefused } from "../SessionStore.js"
-import { type Service, SessionRecord } from "../SessionStore.js"
+import type { Service } from "../SessionStore.js"
+import { SessionRecord, SessionRefused } from "../SessionStore.js"
 import * as SessionToken from "../SessionToken.js"
 import type { Encoded } from "./codec.js"
 import * as policy from "./policy.js"
@@ -32,17 +33,20 @@ export interface Options {
   readonly store: Service
   readonly lifetime: policy.Lifetime
   readonly maxPerUser: number
+  /** Whether its sessions have a subject. */
+  readonly hasSubject: boolean
   /** Ends a wait for the store, and turns whatever it does into a failure of ours. */
   readonly ask: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SecurityUnavailable, R>
 }
 
+const isRecord = Schema.is(Schema.typeSchema(Schema.Struct(SessionRecord.fields)))
 const userAgentLimit = 256
 const tries = 16
 
 /** The sessions of one realm in a store: what is decided about them, in plain values. HTTP is an adapter over it. */
 export type Sessions = ReturnType<typeof make>
 
-export const make = ({ ask, lifetime, maxPerUser, realm, store }: Options) => {
+export const make = ({ ask, hasSubject, lifetime, maxPerUser, realm, store }: Options) => {
   const idOf = (token: SessionToken.SessionToken) => SessionToken.toId(realm, token)
 
   /** A store that answers with what it was not asked for is broken, and its answer signs nobody in. */
@@ -51,20 +55,24 @@ export const make = ({ ask, lifetime, maxPerUser, realm, store }: Options) => {
       new SecurityUnavailable({ reason: `${operation} of the session store gave a record of another session` })
     )
 
+  const isOurs = (record: SessionRecord): boolean =>
+    record.realm === realm && (record.subject !== null) === hasSubject &&
+    SessionToken.belongsTo(record.id, realm, record.subject)
+
   const lookUp = (id: SessionToken.SessionId): Effect.Effect<Option.Option<SessionRecord>, SecurityUnavailable> =>
     Effect.flatMap(store.find(id), (found) => {
       if (Option.isNone(found)) {
         return Effect.succeedNone
       }
-      return found.value.id === id
+      return isRecord(found.value) && found.value.id === id
         ? Effect.map(Clock.currentTimeMillis, (now) => policy.isLive(found.value, now) ? found : Option.none())
         : broken("find")
     })
 
   const find = (token: SessionToken.SessionToken): Effect.Effect<Option.Option<SessionRecord>, SecurityUnavailable> =>
     Effect.flatMap(lookUp(idOf(token)), (found) =>
-      // The id is a hash over the realm.
-      Option.isNone(found) || found.value.realm === realm ? Effect.succeed(found) : broken("find"))
+      // The id is a hash over the realm, and its tag one over the subject.
+      Option.isNone(found) || isOurs(found.value) ? Effect.succeed(found) : broken("find"))
 
   /** The session of an id that somebody names: it need not be of this realm, and is none of theirs then. */
   const findOf = (subject: string, id: SessionToken.SessionId) =>
@@ -99,28 +107,25 @@ export const make = ({ ask, lifetime, maxPerUser, realm, store }: Options) => {
       )
     })
 
-  /** Creates a record, or leaves none: also where the store does its work after nobody waits for it any more. */
-  const createWhole = (record: SessionRecord, then: Effect.Effect<void, SecurityUnavailable>) =>
+  /**
+   * Makes the record of an id, or leaves none: also where the store does its work after nobody waits for it any more,
+   * and where it does it and fails to say so. What the store refuses is an answer, and no failure of it.
+   */
+  const wholly = <E>(
+    id: SessionToken.SessionId,
+    make: Effect.Effect<"made" | "refused", E>,
+    then: Effect.Effect<void, E>
+  ) =>
     Effect.suspend(() => {
       let isAbandoned = false
-      const create = Effect.ensuring(
-        store.create(record),
-        Effect.suspend(() => isAbandoned ? endQuietly(record.id) : Effect.void)
-      )
+      const made = Effect.ensuring(make, Effect.suspend(() => isAbandoned ? endQuietly(id) : Effect.void))
       const abandon = Effect.suspend(() => {
         isAbandoned = true
-        return Effect.forkDaemon(endQuietly(record.id))
+        return Effect.forkDaemon(endQuietly(id))
       })
-      const settled = Effect.zipRight(create, then).pipe(
-        Effect.asSome,
-        // What the store refuses is an answer, and no failure of it.
-        Effect.catchTag("SessionRefused", (refused) => Effect.succeed(refused))
-      )
-      return ask(settled).pipe(
-        Effect.flatMap((outcome): Effect.Effect<void, SessionRefused> =>
-          outcome._tag === "SessionRefused" ? Effect.fail(outcome) : Effect.void
-        ),
-        Effect.onError(() => abandon)
+      return Effect.onError(
+        ask(Effect.tap(made, (outcome) => outcome === "made" ? then : Effect.void)),
+        () => abandon
       )
     })
 
@@ -143,11 +148,14 @@ export const make = ({ ask, lifetime, maxPerUser, realm, store }: Options) => {
         remember: beginning.remember,
         userAgent: beginning.userAgent.slice(0, userAgentLimit)
       })
-      yield* createWhole(
-        record,
+      const outcome = yield* wholly(
+        record.id,
+        Effect.as(store.create(record), "made" as const).pipe(
+          Effect.catchTag("SessionRefused", () => Effect.succeed("refused" as const))
+        ),
         Effect.zipRight(evict(record, replaced), Option.match(replaced, { onNone: () => Effect.void, onSome: end }))
       )
-      return { token, record }
+      return outcome === "made" ? { token, record } : yield* new SessionRefused()
     })
 
   /** Extends the idle deadline when it is time to. */
@@ -172,9 +180,14 @@ export const make = ({ ask, lifetime, maxPerUser, realm, store }: Options) => {
   /** Gives a session a fresh token; fails when a write or a removal came between. */
   const rotate = (record: SessionRecord): Effect.Effect<Held, SessionConflict | SecurityUnavailable> =>
     Effect.gen(function*() {
-      const token = yield* SessionToken.make(realm, record.subject)
+      const token = yield* SessionToken.successor(record.id)
       const next = new SessionRecord({ ...record, id: idOf(token) })
-      return (yield* ask(store.rotate(record.id, next))) ? { token, record: next } : yield* new SessionConflict()
+      const outcome = yield* wholly(
+        next.id,
+        Effect.map(store.rotate(record.id, next), (won) => won ? "made" : "refused"),
+        Effect.void
+      )
+      return outcome === "made" ? { token, record: next } : yield* new SessionConflict()
     })
 
   const endAll = (subject: string, except: Option.Option<SessionToken.SessionId>) =>
