@@ -1,5 +1,8 @@
-import { type Brand, type DateTime, Effect, type Layer, Option, Redacted, Schema } from "effect"
-import type { NotAuthorized, SecurityUnavailable } from "effect-security/SecurityError"
+import type { HttpServerRequest } from "@effect/platform"
+import { type Brand, Context, type DateTime, Effect, type Layer, Option, Redacted, Schema } from "effect"
+import type { Supports } from "effect-security/SecurityConfig"
+import type { NotAuthorized, SecurityError, SecurityUnavailable } from "effect-security/SecurityError"
+import * as SessionAuth from "effect-security/session/SessionAuth"
 import * as Credentials from "effect-security/user/Credentials"
 import type * as Login from "effect-security/user/Login"
 import * as Password from "effect-security/user/Password"
@@ -171,5 +174,74 @@ describe("credentials", () => {
   test("take a user of that repository", () => {
     // @ts-expect-error is missing the following properties from type 'User'
     Credentials.register(Users, { user: { id }, password: newPassword })
+  })
+})
+
+describe("changing a password", () => {
+  class CurrentUser extends Context.Tag("app/CurrentUser")<CurrentUser, User>() {}
+  class Auth extends SessionAuth.Tag<Auth>()("app/Auth", {
+    user: CurrentUser,
+    session: Schema.Struct({ userId: Schema.String })
+  }) {}
+  const passwords = { user, current: password, next: newPassword }
+
+  test("says what becomes of the other sessions", () => {
+    // @ts-expect-error Property 'revoke' is missing in type
+    Credentials.changePassword(Users, passwords)
+    // @ts-expect-error Type 'undefined' is not assignable to type 'Effect<void, never, never> | "keep"'.
+    Credentials.changePassword(Users, { ...passwords, revoke: undefined })
+    // @ts-expect-error Type '"all"' is not assignable to type 'Effect<void, never, never> | "keep"'.
+    Credentials.changePassword(Users, { ...passwords, revoke: "all" })
+    // @ts-expect-error is not assignable to type 'Effect<void, never, never> | "keep"'.
+    Credentials.changePassword(Users, { ...passwords, revoke: Auth.revokeAll })
+  })
+
+  test("fails and needs as that does, besides its own", () => {
+    class Down extends Schema.TaggedError<Down>()("Down", {}) {}
+    class Mail extends Context.Tag("app/Mail")<Mail, string>() {}
+    expect(Credentials.changePassword(Users, { ...passwords, revoke: "keep" })).type.toBe<
+      Effect.Effect<void, NotAuthorized | SecurityUnavailable, Users | PasswordHasher.PasswordHasher>
+    >()
+    expect(Credentials.changePassword(Users, { ...passwords, revoke: Effect.void })).type.toBe<
+      Effect.Effect<void, NotAuthorized | SecurityUnavailable, Users | PasswordHasher.PasswordHasher>
+    >()
+    expect(
+      Credentials.changePassword(Users, { ...passwords, revoke: null as unknown as Effect.Effect<void, Down, Mail> })
+    ).type.toBe<
+      Effect.Effect<void, NotAuthorized | SecurityUnavailable | Down, Users | PasswordHasher.PasswordHasher | Mail>
+    >()
+    expect(Credentials.changePassword(Users, { ...passwords, revoke: Auth.revokeAll({ except: "current" }) })).type
+      .toBe<
+        Effect.Effect<
+          void,
+          SecurityError,
+          | Users
+          | PasswordHasher.PasswordHasher
+          | Supports<Auth, "revokeAll">
+          | HttpServerRequest.HttpServerRequest
+        >
+      >()
+    expect(Credentials.changePassword(Users, { ...passwords, revoke: Auth.revokeSubject("1") })).type.toBe<
+      Effect.Effect<
+        void,
+        NotAuthorized | SecurityUnavailable,
+        Users | PasswordHasher.PasswordHasher | Supports<Auth, "revokeAll">
+      >
+    >()
+  })
+
+  test("takes a user of that repository, a password, and one that may be set", () => {
+    const revoke = "keep"
+    // @ts-expect-error is missing the following properties from type 'User'
+    Credentials.changePassword(Users, { ...passwords, revoke, user: { id } })
+    // @ts-expect-error Type 'string' is not assignable to type 'Password'.
+    Credentials.changePassword(Users, { ...passwords, revoke, current: "hunter2" })
+    // @ts-expect-error Type 'string' is not assignable to type 'NewPassword'.
+    Credentials.changePassword(Users, { ...passwords, revoke, next: "correct horse" })
+    // @ts-expect-error Type 'Password' is not assignable to type 'NewPassword'.
+    Credentials.changePassword(Users, { ...passwords, revoke, next: password })
+    // @ts-expect-error is missing the following properties from type 'Password'
+    Credentials.changePassword(Users, { ...passwords, revoke, current: hash })
+    expect(Credentials.changePassword).type.toBeCallableWith(Users, { ...passwords, revoke, current: newPassword })
   })
 })
