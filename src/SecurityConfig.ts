@@ -24,6 +24,7 @@ import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
 import type { Scope } from "effect/Scope"
+import type * as GuardModule from "./Guard.js"
 import type * as CrossSite from "./http/CrossSite.js"
 import type * as Exclusion from "./http/Exclusion.js"
 import * as carrier from "./internal/carrier.js"
@@ -33,7 +34,6 @@ import type {
   CookieTooLarge,
   CrossSiteRejected,
   NotAuthorized,
-  PermissionDenied,
   SecurityError,
   SecurityUnavailable,
   SessionTooLarge
@@ -240,12 +240,12 @@ export interface LoginOptions {
 // -----------------------------------------------------------------------------
 
 /**
- * A predicate on the user of a request, asked after authentication and before the handler.
+ * A predicate on the user of a request, asked after authentication and before the handler: see the module `Guard`.
  *
  * @since 0.1.0
  * @category models
  */
-export type Guard<in User, out R = never> = (user: User) => Effect.Effect<void, PermissionDenied, R>
+export type Guard<User, R = never> = GuardModule.Guard<User, R>
 
 /**
  * What operators of a backend may want to change: where it is trusted, and how long to wait for what it depends on

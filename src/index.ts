@@ -4,12 +4,14 @@
  *
  * @since 0.1.0
  */
+export * as Guard from "./Guard.js"
 export * as CookiePolicy from "./http/CookiePolicy.js"
 export * as Credential from "./http/Credential.js"
 export * as CrossSite from "./http/CrossSite.js"
 export * as Exclusion from "./http/Exclusion.js"
 export * as RequestBody from "./http/RequestBody.js"
 export * as ResponseJar from "./http/ResponseJar.js"
+export * as Permission from "./Permission.js"
 export * as SecurityConfig from "./SecurityConfig.js"
 export * as SecurityError from "./SecurityError.js"
 export * as SecurityEvents from "./SecurityEvents.js"

@@ -23,6 +23,7 @@ import * as backend from "./backend.js"
 import * as gate from "./gate.js"
 import * as observe from "./observe.js"
 import * as openApi from "./openApi.js"
+import { refuseFalse } from "./permission.js"
 import * as routes from "./routes.js"
 import * as tagClass from "./tagClass.js"
 import { defaultTimeout } from "./wait.js"
@@ -263,29 +264,36 @@ export const build = <C, R>(
             onSome: (found) =>
               guards.length === 0
                 ? Effect.succeed(found)
-                : Effect.as(Effect.forEach(guards, (guard) => guard(found.user), { discard: true }), found)
+                : Effect.as(
+                  Effect.forEach(guards, (guard) => refuseFalse(guard(found.user)), { discard: true }),
+                  found
+                )
           })),
           provide
         )
     })
-    const service: Service = {
-      [BackendTypeId]: {
-        authenticate,
-        recheck,
-        forget: (request) => backend.forget(request, identity),
-        exclude: Exclusion.make(options.exclude ?? []),
-        security: options.security
-      }
-    }
-    // `HttpApi` calls one function a scheme with a credential that it decoded itself, and leniently: ours read the
-    // request. They stand beside the type id, under the names that the Tag has.
-    const found = Effect.map(authenticate, ({ user }) => user)
-    const schemes = Object.keys((tag as unknown as { readonly security: Security }).security)
-    return Context.make(tag, {
-      ...Object.fromEntries(schemes.map((name) => [name, () => found])),
-      ...service
+    return serve(tag, {
+      authenticate,
+      recheck,
+      forget: (request) => backend.forget(request, identity),
+      exclude: Exclusion.make(options.exclude ?? []),
+      security: options.security
     })
   })
+
+/**
+ * What a Tag has behind it. `HttpApi` calls one function a scheme with a credential that it decoded itself, and
+ * leniently: ours read the request. They stand beside the type id, under the names that the Tag has.
+ */
+export const serve = (
+  tag: Context.Tag<any, any>,
+  implementation: backend.Implementation<any, any>
+): Context.Context<any> => {
+  const found = Effect.map(implementation.authenticate, ({ user }) => user)
+  const schemes = Object.keys((tag as unknown as { readonly security: Security }).security)
+  const service: Service = { [BackendTypeId]: implementation }
+  return Context.make(tag, { ...Object.fromEntries(schemes.map((name) => [name, () => found])), ...service })
+}
 
 // One list for all, which only grows: Layers that are built in parallel each set the same one, whichever of them has
 // the last word. A name that is redacted needlessly does no harm.
