@@ -11,6 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ResponseJar from "./http/ResponseJar.js"
 import { ask, refuseFalse } from "./internal/permission.js"
+import * as routes from "./internal/routes.js"
 import { defaultTimeout } from "./internal/wait.js"
 import { PermissionDenied } from "./SecurityError.js"
 import type { SecurityError } from "./SecurityError.js"
@@ -46,6 +47,7 @@ export interface Options {
  * @category models
  */
 export interface Backend<in out UserId, in out User, out R> {
+  readonly key: string
   readonly provides: Context.Tag<UserId, User>
   readonly user: Effect.Effect<User, SecurityError, R>
 }
@@ -183,10 +185,14 @@ export const protect = <UserId, User, RA, RG>(
   self: Effect.Effect<A, E, R>
 ) => Effect.Effect<A, E | SecurityError, RA | RG | HttpServerRequest | Exclude<R, UserId>> =>
 (self) =>
-  ResponseJar.installLast(
-    Effect.flatMap(auth.user, (user) =>
-      Effect.zipRight(
-        ask(() => guard(user), "a guard", Duration.decode(defaultTimeout)),
-        Effect.provideService(self, auth.provides, user)
-      ))
+  routes.protectedBy(
+    [auth.key],
+    self,
+    ResponseJar.installLast(
+      Effect.flatMap(auth.user, (user) =>
+        Effect.zipRight(
+          ask(() => guard(user), { by: auth.key, what: "a guard", timeout: Duration.decode(defaultTimeout) }),
+          Effect.provideService(self, auth.provides, user)
+        ))
+    )
   )

@@ -20,6 +20,7 @@ import * as Scope from "effect/Scope"
 import * as ResponseJar from "./http/ResponseJar.js"
 import { provideRequest } from "./internal/backend.js"
 import { ask } from "./internal/permission.js"
+import * as routes from "./internal/routes.js"
 import * as tagClass from "./internal/tagClass.js"
 import { defaultTimeout } from "./internal/wait.js"
 import type * as SecurityConfig from "./SecurityConfig.js"
@@ -272,13 +273,18 @@ export const Tag = <Self = never>(): <const Id extends string, AuthSelf, AuthId 
   const tag: Context.Tag<any, Service> = tagClass.make(id, 1)
   const provides: Context.Tag<any, Evidence> = Context.GenericTag(`effect-security/Permission/Granted/${id}`)
   const protect = <A, E, R>(self: Effect.Effect<A, E, R>) =>
-    ResponseJar.installLast(
-      Effect.flatMap(Effect.flatMap(tag, (service) => service[PolicyTypeId].check), ({ evidence, user }) =>
-        self.pipe(Effect.provideService(provides, evidence), Effect.provideService(auth.provides, user)))
+    routes.protectedBy(
+      [auth.key, id],
+      self,
+      ResponseJar.installLast(
+        Effect.flatMap(Effect.flatMap(tag, (service) => service[PolicyTypeId].check), ({ evidence, user }) =>
+          self.pipe(Effect.provideService(provides, evidence), Effect.provideService(auth.provides, user)))
+      )
     )
   let layerMiddleware: unknown
   return tagClass.addStatics(tag, {
     [HttpApiMiddleware.TypeId]: HttpApiMiddleware.TypeId,
+    [routes.ProtectsTypeId]: auth.key,
     // Read by `HttpApi`, and in no type: it would be a way to the evidence.
     provides,
     failure: SecurityError,
@@ -313,7 +319,7 @@ export const Tag = <Self = never>(): <const Id extends string, AuthSelf, AuthId 
             Effect.flatMap(found, (user) =>
               Effect.map(
                 Effect.zipRight(
-                  ask(() => provide(policy(user)), `the policy of ${id}`, timeout.value),
+                  ask(() => provide(policy(user)), { by: id, what: `the policy of ${id}`, timeout: timeout.value }),
                   issueFor(provides, request)
                 ),
                 (evidence): Checked => ({ user, evidence })

@@ -19,7 +19,8 @@ import * as SecurityMetrics from "./SecurityMetrics.js"
 // -----------------------------------------------------------------------------
 
 /**
- * What every event says: when, and which backend it concerns by the id of its Tag. No event holds a token, a password
+ * What every event says: when, and which backend (or permission, or repository of users) it concerns, by the id of its
+ * Tag. No event holds a token, a password
  * or a hash.
  *
  * @since 0.1.0
@@ -95,10 +96,19 @@ export class Revoked extends Data.TaggedClass("Revoked")<
 > {}
 
 /**
+ * A password was changed by somebody who knew the one before. `backend` is the id of the repository's Tag, `subject` the
+ * id of the user.
+ *
  * @since 0.1.0
  * @category models
  */
-export type SecurityEvent = SignedIn | SignedOut | Rejected | Rotated | Revoked
+export class PasswordChanged extends Data.TaggedClass("PasswordChanged")<Fields & { readonly subject: string }> {}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type SecurityEvent = SignedIn | SignedOut | Rejected | Rotated | Revoked | PasswordChanged
 
 // -----------------------------------------------------------------------------
 // The service

@@ -332,6 +332,17 @@ describe("Guard.protect", () => {
       assert.strictEqual(error._tag, "PermissionDenied")
     }))
 
+  it.effect("refuses by a hand-written guard of the Layer that answers false", () => {
+    const request = HttpServerRequest.fromWeb(new Request("http://localhost/", { headers: bearer("ada") }))
+    return Effect.gen(function*() {
+      const error = yield* Effect.flip(Auth.user)
+      assert.strictEqual(error._tag, "PermissionDenied")
+    }).pipe(
+      Effect.provide(Auth.layer({ authenticate, guards: [() => Effect.succeed(false)] })),
+      Effect.provideService(HttpServerRequest.HttpServerRequest, request)
+    )
+  })
+
   it.scopedLive("answers 503 where the guard dies, and the cause is in the logs alone", () =>
     Effect.forEach(surfaces, (surface) =>
       Effect.gen(function*() {

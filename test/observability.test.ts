@@ -4,7 +4,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Layer, Metric, Option, Redacted, Stream, Tracer } from "effect"
 import {
   Credentials,
+  Guard,
   PasswordHasher,
+  Permission,
   SecurityConfig,
   SecurityError,
   SecurityEvents,
@@ -204,6 +206,8 @@ const summary = (event: SecurityEvents.SecurityEvent): string => {
       return `${event._tag} ${Option.getOrElse(event.credential, () => "-")}`
     case "SignedIn":
       return `${event._tag} ${event.subject} ${Option.getOrElse(event.credential, () => "-")}`
+    case "PasswordChanged":
+      return `${event._tag} ${event.subject}`
     case "Rotated":
       return [event._tag, event.subject, ...Option.toArray(event.replaced), ...Option.toArray(event.credential)].join(
         " "
@@ -249,6 +253,42 @@ describe("security events", () => {
       ])
       assert.deepStrictEqual(new Set(events.map(({ backend }) => backend)), new Set(["test/Auth"]))
     }).pipe(Effect.provide(live())))
+
+  it.effect("tell of wrong passwords and of changed ones, by the repository of the users", () =>
+    Effect.gen(function*() {
+      const ada = user("1", "ada@example.com")
+      const [old, next] = [newPassword("correct horse"), newPassword("battery staple")]
+      yield* Credentials.register(Users, { user: ada, password: old })
+      const change = (current: typeof old) =>
+        Credentials.changePassword(Users, { user: ada, current, next, revoke: "keep" })
+      const events = yield* heard(Effect.gen(function*() {
+        yield* Effect.flip(Credentials.verify(Users, { login: "nobody@example.com", password: old }))
+        yield* Effect.flip(change(next))
+        yield* change(old)
+      }))
+      assert.deepStrictEqual(events.map((event) => [event.backend, summary(event)]), [
+        ["test/Users", "Rejected NotAuthorized WrongPassword"],
+        ["test/Users", "Rejected NotAuthorized WrongPassword"],
+        ["test/Users", "PasswordChanged 1"]
+      ])
+    }).pipe(Effect.provide(Layer.merge(Users.layerMemory, PasswordHasher.layer({ algorithm: fast })))))
+
+  it.effect("tell of refusals by guards and permissions, by the Tag that asked", () => {
+    class Buy extends Permission.Tag<Buy>()("test/Buy", { auth: Auth }) {}
+    const no = Guard.make<{ readonly id: string }>(() => false, { reason: "closed" })
+    const BuyLive = Buy.layer(Guard.make(() => false, { reason: "no money" }))
+    return Effect.gen(function*() {
+      const token = yield* signIn()
+      const events = yield* heard(Effect.zipRight(
+        send(Buy.protect(Effect.void), { token }),
+        send(Guard.protect(Auth, no)(Effect.void), { token })
+      ))
+      assert.deepStrictEqual(events.map((event) => [event.backend, summary(event)]), [
+        ["test/Buy", "Rejected PermissionDenied no money"],
+        ["test/Auth", "Rejected PermissionDenied closed"]
+      ])
+    }).pipe(Effect.provide(Layer.provideMerge(BuyLive, live())))
+  })
 
   it.effect("tell that a sign-in was taken back with its response, once", () =>
     Effect.gen(function*() {

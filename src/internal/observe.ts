@@ -45,6 +45,48 @@ const isAnonymous = (error: SecurityError): boolean => error._tag === "NotAuthor
 
 const reasonOf = (error: SecurityError): string => error.message
 
+type MakeEvent = (fields: SecurityEvents.Fields) => SecurityEvents.SecurityEvent
+
+const ambient = <I, A>(tag: Context.Tag<I, A>): Effect.Effect<Option.Option<A>> =>
+  Effect.contextWith((context: Context.Context<never>) => Context.getOption(context as Context.Context<I>, tag))
+
+const publishTo = (
+  provided: Option.Option<SecurityEvents.Service>,
+  backend: string,
+  event: MakeEvent
+): Effect.Effect<void> =>
+  Effect.flatMap(
+    Option.isSome(provided) ? Effect.succeed(provided) : ambient(SecurityEvents.SecurityEvents),
+    Option.match({
+      onNone: () => Effect.void,
+      onSome: (events) => Effect.flatMap(DateTime.now, (at) => events.publish(event({ at, backend })))
+    })
+  )
+
+/** Publishes an event for somebody who has no Layer, where the server is given `SecurityEvents`. */
+export const publish = (backend: string, event: MakeEvent): Effect.Effect<void> =>
+  publishTo(Option.none(), backend, event)
+
+const rejection = (error: Exclude<SecurityError, { readonly _tag: "SecurityUnavailable" }>): MakeEvent => (fields) =>
+  new SecurityEvents.Rejected({ ...fields, error: error._tag, reason: reasonOf(error) })
+
+const annotate = (backend: string, outcome: string, error: Option.Option<SecurityError>): Effect.Effect<void> =>
+  Effect.map(ambient(Tracer.ParentSpan), (span) => {
+    if (Option.isSome(span) && span.value._tag === "Span") {
+      span.value.attribute("effect_security.backend", backend)
+      span.value.attribute("effect_security.outcome", outcome)
+      if (Option.isSome(error)) {
+        span.value.attribute("effect_security.reason", reasonOf(error.value))
+      }
+    }
+  })
+
+/** Says on the span of the request, and publishes, that somebody was refused after a backend had let them in. */
+export const refused = (backend: string, error: SecurityError): Effect.Effect<void> =>
+  error._tag === "SecurityUnavailable"
+    ? annotate(backend, error._tag, Option.some(error))
+    : Effect.zipRight(annotate(backend, error._tag, Option.some(error)), publish(backend, rejection(error)))
+
 /** The observer of one backend; `spans` asks for spans of its own. */
 export const make = (backend: string, spans: boolean): Effect.Effect<Observer> =>
   Effect.map(Effect.serviceOption(SecurityEvents.SecurityEvents), (provided): Observer => {
@@ -60,30 +102,7 @@ export const make = (backend: string, spans: boolean): Effect.Effect<Observer> =
     }
     const time = timed(seconds(SecurityMetrics.authenticationSeconds))
 
-    const publish: Observer["publish"] = (event) =>
-      Effect.contextWithEffect((context: Context.Context<never>) =>
-        Option.match(
-          Option.orElse(provided, () =>
-            Context.getOption(context as Context.Context<any>, SecurityEvents.SecurityEvents)),
-          {
-            onNone: () =>
-              Effect.void,
-            onSome: (events) => Effect.flatMap(DateTime.now, (at) => events.publish(event({ at, backend })))
-          }
-        )
-      )
-
-    const annotate = (outcome: string, error: Option.Option<SecurityError>) =>
-      Effect.contextWith((context: Context.Context<never>) => {
-        const span = Context.getOption(context as Context.Context<any>, Tracer.ParentSpan)
-        if (Option.isSome(span) && span.value._tag === "Span") {
-          span.value.attribute("effect_security.backend", backend)
-          span.value.attribute("effect_security.outcome", outcome)
-          if (Option.isSome(error)) {
-            span.value.attribute("effect_security.reason", reasonOf(error.value))
-          }
-        }
-      })
+    const publish: Observer["publish"] = (event) => publishTo(provided, backend, event)
 
     return {
       publish,
@@ -94,15 +113,13 @@ export const make = (backend: string, spans: boolean): Effect.Effect<Observer> =
             ? "Authenticated"
             : Option.match(error, { onNone: () => "Interrupted", onSome: ({ _tag }) => _tag })
           return Effect.zipRight(
-            Effect.zipRight(annotate(outcome, error), Metric.increment(counter(outcome))),
+            Effect.zipRight(annotate(backend, outcome, error), Metric.increment(counter(outcome))),
             Option.match(error, {
               onNone: () => Effect.void,
               onSome: (error) =>
                 error._tag === "SecurityUnavailable" || isAnonymous(error)
                   ? Effect.void
-                  : publish((fields) =>
-                    new SecurityEvents.Rejected({ ...fields, error: error._tag, reason: reasonOf(error) })
-                  )
+                  : publish(rejection(error))
             })
           )
         }),

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as ResponseJar from "../http/ResponseJar.js"
 import { NotAuthorized, PermissionDenied } from "../SecurityError.js"
 import type { SecurityError } from "../SecurityError.js"
+import * as observe from "./observe.js"
 import { wait } from "./wait.js"
 
 /** `Effect<void>` takes an `Effect<boolean>` too: who answers `false` does not mean to grant. */
@@ -17,12 +18,19 @@ export const refuseFalse = <E, R>(self: Effect.Effect<unknown, E, R>): Effect.Ef
  */
 export const ask = <E, R>(
   question: () => Effect.Effect<unknown, E, R>,
-  what: string,
-  timeout: Duration.Duration
+  { by, timeout, what }: {
+    /** The id of the Tag that asks. */
+    readonly by: string
+    readonly what: string
+    readonly timeout: Duration.Duration
+  }
 ): Effect.Effect<void, SecurityError, R | HttpServerRequest> =>
   Effect.flatMap(HttpServerRequest, (request) =>
     Effect.catchAll(
-      wait(refuseFalse(Effect.suspend(question)), what, timeout),
+      Effect.tapError(
+        wait(refuseFalse(Effect.suspend(question)), what, timeout),
+        (error: SecurityError) => observe.refused(by, error)
+      ),
       (error: SecurityError): Effect.Effect<never, SecurityError> => {
         const jar = ResponseJar.get(request)
         const vary = Array.from(jar.vary).join(", ")

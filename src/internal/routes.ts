@@ -14,7 +14,7 @@ export interface Route {
   readonly protectedBy: ReadonlyArray<string>
 }
 
-/** Marks the Tag of a middleware without a security scheme that protects a route all the same. */
+/** Marks the Tag of a permission, which has no security scheme: it names the Tag of the backend whose users it is about. */
 export const ProtectsTypeId = "~effect-security/protects" as const
 
 // What an app is guarded by, outermost first. An app that is wrapped once more by somebody else is another one, of which
@@ -24,10 +24,13 @@ const marks = new WeakMap<object, ReadonlyArray<string>>()
 const markOf = (app: object): ReadonlyArray<string> => marks.get(app) ?? []
 
 /** Notes that `guarded` lets only those through to `app` whom a Tag lets in. */
-export const protectedBy = <A extends object>(tag: string, app: object, guarded: A): A => {
-  marks.set(guarded, [tag, ...markOf(app)])
+export const protectedBy = <A extends object>(tags: ReadonlyArray<string>, app: object, guarded: A): A => {
+  marks.set(guarded, withTags(tags, markOf(app)))
   return guarded
 }
+
+const withTags = (outer: ReadonlyArray<string>, inner: ReadonlyArray<string>): ReadonlyArray<string> =>
+  Array.from(new Set([...outer, ...inner]))
 
 /** The routes of a router, mounted apps as `/prefix/*`. */
 export const ofRouter = (router: HttpRouter.HttpRouter<any, any>): ReadonlyArray<Route> => [
@@ -52,7 +55,7 @@ export const gated = (
   const mounts = router.mounts.length
   const all = ofRouter(router)
   return all.flatMap((route, index) => {
-    const closed = { ...route, protectedBy: [tag, ...route.protectedBy] }
+    const closed = { ...route, protectedBy: withTags([tag], route.protectedBy) }
     // A mounted app is never freed by the router that it is mounted on.
     if (index >= all.length - mounts) {
       return [closed]
@@ -65,8 +68,15 @@ export const gated = (
   })
 }
 
-const protects = (tag: HttpApiMiddleware.TagClassAny): boolean =>
-  !tag.optional && (HttpApiMiddleware.SecurityTypeId in tag || hasProperty(tag, ProtectsTypeId))
+/** The Tags that a middleware of an api stands for. */
+const tagsOf = (middleware: HttpApiMiddleware.TagClassAny): ReadonlyArray<string> =>
+  middleware.optional
+    ? []
+    : hasProperty(middleware, ProtectsTypeId)
+    ? [String(middleware[ProtectsTypeId]), middleware.key]
+    : HttpApiMiddleware.SecurityTypeId in middleware
+    ? [middleware.key]
+    : []
 
 /** The endpoints of an api, with the security middlewares that stand on them, their groups or the api. */
 export const ofApi = (api: HttpApi.HttpApi.AnyWithProps): ReadonlyArray<Route> => {
@@ -77,7 +87,7 @@ export const ofApi = (api: HttpApi.HttpApi.AnyWithProps): ReadonlyArray<Route> =
       routes.push({
         method: endpoint.method,
         path: endpoint.path,
-        protectedBy: Array.from(new Set([...api.middlewares, ...middleware])).filter(protects).map(({ key }) => key)
+        protectedBy: withTags([], [...api.middlewares, ...middleware].flatMap(tagsOf))
       })
     }
   })

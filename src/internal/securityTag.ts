@@ -63,7 +63,7 @@ export const make = (id: string, options: {
   })
   const protect = <A, E, R>(self: Effect.Effect<A, E, R>) =>
     routes.protectedBy(
-      id,
+      [id],
       self,
       ResponseJar.installLast(
         Effect.flatMap(authenticated, ({ user }) => Effect.provideService(self, options.provides, user))

@@ -11,9 +11,11 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { NoInfer } from "effect/Types"
+import * as observe from "../internal/observe.js"
 import * as text from "../internal/text.js"
 import { defaultTimeout, wait } from "../internal/wait.js"
 import { NotAuthorized, SecurityUnavailable } from "../SecurityError.js"
+import * as SecurityEvents from "../SecurityEvents.js"
 import * as rehash from "./internal/rehash.js"
 import { withoutHashes } from "./internal/withoutHashes.js"
 import * as Login from "./Login.js"
@@ -117,7 +119,9 @@ const authenticate = <Self, Id extends string, User, UserId>(
       Option.getOrElse(hash, () => hasher.decoy)
     )
     if (Option.isNone(account) || Option.isNone(hash) || !mayMatch || !matches) {
-      return yield* new NotAuthorized({ reason: "WrongPassword" })
+      const wrong = new NotAuthorized({ reason: "WrongPassword" })
+      yield* observe.refused(repository.key, wrong)
+      return yield* wrong
     }
     return { user: account.value.user, hash: hash.value }
   })
@@ -286,7 +290,12 @@ export const changePassword = <Self, Id extends string, User, UserId, E = never,
     let { hash } = yield* authenticated
     const to = yield* hasher.hash(options.next)
     for (let left = tries; left > 0; left--) {
-      if (yield* toItsEnd(replace(hash, to))) return
+      if (yield* toItsEnd(replace(hash, to))) {
+        return yield* observe.publish(
+          repository.key,
+          (fields) => new SecurityEvents.PasswordChanged({ ...fields, subject: String(id) })
+        )
+      }
       // Another hash of the same password, which a sign-in has renewed, is none of the user's business.
       hash = (yield* authenticated).hash
     }
