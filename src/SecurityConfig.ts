@@ -183,7 +183,10 @@ export interface Base<in out Self, in out Id extends string, in out UserId, in o
   readonly whileAuthenticated: <A, E, R>(
     self: Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | SecurityError, R | Self | HttpServerRequest>
-  /** The routes of a router behind `middleware`, and what protects each. */
+  /**
+   * The routes of a router behind `middleware`, and what protects each. It holds where the gate is given the router
+   * itself: over an opaque app, `exclude` is compared with paths and not with routes.
+   */
   readonly routes: (router: HttpRouter<any, any>) => Effect.Effect<ReadonlyArray<Route>, never, Self>
   /** `protect` for the routes of an `HttpLayerRouter` that it is provided to. */
   readonly layerMiddleware: Layer.Layer<
@@ -316,7 +319,8 @@ export interface Route {
  * router behind the gate, `Auth.routes(router)` also knows what `exclude` frees.
  *
  * A handler is known to be protected by what was wrapped around it last, `Auth.protect` for example. What is wrapped
- * once more, or added by `HttpRouter.use` with something else, is unknown and counts as public.
+ * once more by something else is unknown and counts as public, and `HttpRouter.use` hides what the handlers had before.
+ * Of an `HttpApi` every middleware with a security scheme counts, whoever made it.
  *
  * @since 0.1.0
  * @category routes

@@ -87,7 +87,11 @@ export const ofApi = (api: HttpApi.HttpApi.AnyWithProps): ReadonlyArray<Route> =
       routes.push({
         method: endpoint.method,
         path: endpoint.path,
-        protectedBy: withTags([], [...api.middlewares, ...middleware].flatMap(tagsOf))
+        // The platform wraps one after the other around the endpoint: the last stands outermost.
+        protectedBy: withTags(
+          Array.from(api.middlewares).reverse().flatMap(tagsOf),
+          Array.from(middleware).reverse().flatMap(tagsOf)
+        )
       })
     }
   })

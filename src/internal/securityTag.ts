@@ -95,7 +95,9 @@ export const make = (id: string, options: {
     whileAuthenticated: <A, E, R>(self: Effect.Effect<A, E, R>) =>
       Effect.zipRight(
         authenticated,
-        Effect.flatMap(implementation, ({ recheck }) => Effect.raceFirst(self, watch(recheck)))
+        // An app on its own, and an opaque one, run uninterruptibly.
+        Effect.flatMap(implementation, ({ recheck }) =>
+          Effect.raceFirst(Effect.interruptible(self), Effect.interruptible(watch(recheck))))
       ),
     routes: (router: HttpRouter.HttpRouter<any, any>) =>
       Effect.map(implementation, ({ exclude }) => routes.gated(id, router, exclude)),

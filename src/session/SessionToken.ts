@@ -81,8 +81,10 @@ export const make = (realm: string, subject: string | null): Effect.Effect<Sessi
  * @category constructors
  */
 export const successor = (id: SessionId): Effect.Effect<SessionToken> =>
-  Effect.map(csprng.bytes(secretBytes), (secret) =>
-    Redacted.make(`${tagIn(id)}.${Encoding.encodeBase64Url(secret)}`) as SessionToken)
+  Effect.map(
+    csprng.bytes(secretBytes),
+    (secret) => Redacted.make(`${tagIn(id)}.${Encoding.encodeBase64Url(secret)}`) as SessionToken
+  )
 
 // The last character of 32 bytes in base64url holds 4 bits: any other is another spelling of the same bytes.
 const shape = /^[A-Za-z0-9_-]{12}\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/

@@ -69,6 +69,14 @@ const expressions: ReadonlyArray<readonly [marked: string, ...names: ReadonlyArr
   ["Auth.|revoke|(id)", "SessionToken.SessionId", "Supports<Auth, \"revoke\">"],
   ["Auth.|user|\n", "Base<Auth, ", "Effect.Effect<User, SecurityError.SecurityError, "],
   ["Auth.|session|\n", "TagClass<Auth, ", "SecurityError.SecurityError"],
+  [
+    "Auth.|whileAuthenticated|(",
+    "Base<Auth, ",
+    "Effect.Effect<never, SecurityError.SecurityError, Auth | HttpServerRequest>"
+  ],
+  ["const |socket|", "Effect.Effect<never, SecurityError.SecurityError, "],
+  ["Auth.|routes|(router)", "Base<Auth, ", "SecurityConfig.Route"],
+  ["const |listed|", "Effect.Effect<readonly SecurityConfig.Route[], never, Auth>"],
   ["Auth.|layerMiddleware|", "HttpLayerRouter.Request<\"Requires\", CurrentUser>"],
   ["Auth.|describe|,", "Layer.Layer<HttpApi.Api, E, "],
   ["const |routes|", "Layer.Layer<never, never, ", "HttpLayerRouter.HttpRouter"],

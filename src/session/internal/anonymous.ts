@@ -119,13 +119,14 @@ export const build = (
 
     /** A record that no longer decodes ends here; what a later version wrote stays, and is not for us to read. */
     const decodeOrEnd = (request: HttpServerRequest, record: SessionRecord) =>
-      Effect.catchAll(
-        Effect.asSome(codec.decode(record)),
-        (unreadable): Effect.Effect<Option.Option<any>, SecurityUnavailable> =>
-          unreadable === "Newer"
-            ? Effect.fail(new SecurityUnavailable({ reason: "a later version of this program wrote the session" }))
-            : Effect.zipRight(ask(sessions.end(record.id)), Effect.as(forget(request), Option.none()))
-      )
+      Effect.flatMap(ask(Effect.either(codec.decode(record))), (decoded) => {
+        if (Either.isRight(decoded)) {
+          return Effect.succeedSome(decoded.right)
+        }
+        return decoded.left === "Newer"
+          ? Effect.fail(new SecurityUnavailable({ reason: "a later version of this program wrote the session" }))
+          : Effect.zipRight(ask(sessions.end(record.id)), Effect.as(forget(request), Option.none<any>()))
+      })
 
     const forget = (request: HttpServerRequest) =>
       Effect.zipRight(
