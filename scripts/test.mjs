@@ -71,6 +71,7 @@ const steps = [
     ],
     count: vitestCounts
   },
+  { name: "parity", title: "Parity with Litestar (docs/parity.md)", args: ["scripts/parity.mjs"], count: one },
   { name: "tarball", title: "The packed tarball in an empty project", args: ["scripts/smoke.mjs"], count: one }
 ]
 
@@ -83,7 +84,7 @@ if (unknown.length > 0) {
 const chosen = steps.filter((step) => names.length === 0 || names.includes(step.name))
 
 mkdirSync(join(root, ".tmp"), { recursive: true })
-rmSync(vitestReport, { force: true })
+if (chosen.some(({ name }) => name === "tests")) rmSync(vitestReport, { force: true })
 
 /** @param {number} since */
 const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`

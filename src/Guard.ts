@@ -22,8 +22,8 @@ import type { SecurityError } from "./SecurityError.js"
 
 /**
  * A predicate on the user of a request, asked after authentication and before the handler. It is a plain function:
- * success lets the request pass, `PermissionDenied` refuses it. A defect is an outage, 503. Where a predicate answers with
- * true or false, use `make`: the type `Effect<void>` would take an `Effect<boolean>` too.
+ * success lets the request pass, `PermissionDenied` refuses it. A defect is an outage, 503. Where a predicate answers
+ * with true or false, use `make`: the type `Effect<void>` would take an `Effect<boolean>` too.
  *
  * @since 0.1.0
  * @category models
@@ -126,8 +126,8 @@ export const all = <User, RG extends ReadonlyArray<unknown>>(
 
 /**
  * Grants what one of the guards grants. They are asked in order; the first that grants is the answer, and those after
- * it are not asked. When all refuse, the answer is the refusal of the first. An outage of one of them ends the question:
- * it neither grants nor lets a later one grant.
+ * it are not asked. When all refuse, the answer is the refusal of the first. An outage of one of them ends the
+ * question: it neither grants nor lets a later one grant.
  *
  * @since 0.1.0
  * @category combinators

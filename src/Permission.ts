@@ -231,9 +231,9 @@ class Service extends Effectable.Class<Evidence, SecurityError, HttpServerReques
 }
 
 /**
- * Makes a permission: one Tag, whose Layer holds the policy. Who is not signed in gets 401, who may not pass 403, and an
- * outage is 503; the handler runs in none of these cases. Several permissions and the backend itself may stand in front
- * of one handler in any order: the user is looked up once a request.
+ * Makes a permission: one Tag, whose Layer holds the policy. Who is not signed in gets 401, who may not pass 403, and
+ * an outage is 503; the handler runs in none of these cases. Several permissions and the backend itself may stand in
+ * front of one handler in any order: the user is looked up once a request.
  *
  * In an `HttpApi`, `.middleware(EditArticles)` provides the evidence alone; `.middleware(Auth)` beside it provides the
  * current user, and shows the scheme in OpenAPI.

@@ -175,10 +175,11 @@ export interface Base<in out Self, in out Id extends string, in out UserId, in o
   readonly userOption: Effect.Effect<Option.Option<User>, SecurityUnavailable, Self | HttpServerRequest>
   readonly authenticated: Effect.Effect<Authenticated<User, Auth>, SecurityError, Self | HttpServerRequest>
   /**
-   * Runs `self`, a socket or a stream, for as long as the request is authenticated: that is asked anew each minute, and
-   * `self` is interrupted when the credential is no longer good or a guard refuses its user. An outage is waited out
-   * until the next check; a second one in a row ends `self` with `SecurityUnavailable`. Asking does not extend a
-   * session's idle timeout.
+   * Runs `self`, what is done over a socket for example, for as long as the request is authenticated: that is asked
+   * anew each minute, and `self` is interrupted when the credential is no longer good or a guard refuses its user. An
+   * outage is waited out until the next check; a second one in a row ends `self` with `SecurityUnavailable`. Asking
+   * does not extend a session's idle timeout. It ends with `self`: the body of a stream is
+   * `stream.pipe(Stream.interruptWhen(Auth.whileAuthenticated(Effect.never)))`.
    */
   readonly whileAuthenticated: <A, E, R>(
     self: Effect.Effect<A, E, R>
@@ -214,7 +215,7 @@ export interface SignIn<in out Self, in out Auth> {
   /**
    * Signs the subject of `auth` in: the response grants the credential if its status is below 400. A credential that
    * the request already has ends. `remember: false` gives a cookie that ends with the browser; `verifiedAt` is when the
-   * password was verified (default now).
+   * password was verified (default now), less than ten minutes ago.
    */
   readonly login: (auth: Auth, options?: LoginOptions) => Effect.Effect<
     void,
@@ -252,8 +253,8 @@ export type Guard<User, R = never> = GuardModule.Guard<User, R>
 
 /**
  * What operators of a backend may want to change: where it is trusted, and how long to wait for what it depends on
- * (`timeout`, default 2 seconds), after which a request fails with `SecurityUnavailable`. With `spans` what it waits for
- * has spans of its own, which cost about as much as the rest of authentication.
+ * (`timeout`, default 2 seconds), after which a request fails with `SecurityUnavailable`. With `spans` what it waits
+ * for has spans of its own, which cost about as much as the rest of authentication.
  *
  * @since 0.1.0
  * @category models
@@ -284,10 +285,10 @@ export interface GuardOptions<in User, out RG extends ReadonlyArray<unknown>> {
 export type WithoutRequest<R> = Exclude<R, HttpServerRequest | Scope>
 
 /**
- * What becomes of what an earlier version of a schema encoded. `current` is the version that encodes now: a whole number,
- * 1 where nobody says otherwise. `migrate` is given the JSON value that another version encoded, and its number, which
- * is lower than `current`; `None`, or another subject, ends it cleanly. What a later version encoded is not accepted and
- * stays as it is.
+ * What becomes of what an earlier version of a schema encoded. `current` is the version that encodes now: a whole
+ * number, 1 where nobody says otherwise. `migrate` is given the JSON value that another version encoded, and its
+ * number, which is lower than `current`; `None`, or another subject, ends it cleanly. What a later version encoded is
+ * not accepted and stays as it is.
  *
  * @since 0.1.0
  * @category models

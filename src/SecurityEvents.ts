@@ -96,8 +96,8 @@ export class Revoked extends Data.TaggedClass("Revoked")<
 > {}
 
 /**
- * A password was changed by somebody who knew the one before. `backend` is the id of the repository's Tag, `subject` the
- * id of the user.
+ * A password was changed by somebody who knew the one before. `backend` is the id of the repository's Tag, `subject`
+ * the id of the user.
  *
  * @since 0.1.0
  * @category models
@@ -128,8 +128,8 @@ export interface Service {
 }
 
 /**
- * Where events go. It is optional: a backend publishes to it when it is provided to the backend's Layer or to the
- * server, and nowhere otherwise.
+ * Where events go. It is optional: provide it around the server, and everything publishes to it. Where only a backend's
+ * Layer has it, guards, permissions and `Credentials` do not.
  *
  * @since 0.1.0
  * @category tags
@@ -143,14 +143,15 @@ export class SecurityEvents extends Context.Tag("effect-security/SecurityEvents"
 const make = (capacity: number): Service => {
   const listeners = new Set<Queue.Queue<SecurityEvent>>()
   let dropped = 0
+  // A listener that has just left interrupts who offers it something: `exit` keeps that from the one who publishes.
   const hand = (event: SecurityEvent) => (listener: Queue.Queue<SecurityEvent>) =>
-    Effect.flatMap(Queue.isFull(listener), (isFull) => {
+    Effect.exit(Effect.flatMap(Queue.isFull(listener), (isFull) => {
       if (!isFull) {
         return Queue.offer(listener, event)
       }
       dropped++
       return Effect.zipRight(Metric.increment(SecurityMetrics.eventsDropped), Queue.offer(listener, event))
-    })
+    }))
   return {
     publish: (event) =>
       Effect.suspend(() =>

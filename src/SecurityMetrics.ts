@@ -25,7 +25,8 @@ const seconds = MetricBoundaries.fromIterable([
 /**
  * How often a request was authenticated or not, as far as a backend had to find out: what a request asks a second time
  * is remembered. Tags: `backend`, the id of its Tag, and `outcome`, which is `Authenticated` or the tag of the failure
- * (`NotAuthorized`, `PermissionDenied`, `CrossSiteRejected`, `TooManyAttempts`, `SecurityUnavailable`), or `Interrupted`.
+ * (`NotAuthorized`, `PermissionDenied`, `CrossSiteRejected`, `TooManyAttempts`, `SecurityUnavailable`), or
+ * `Interrupted`.
  *
  * @since 0.1.0
  * @category metrics

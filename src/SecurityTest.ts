@@ -1,6 +1,6 @@
 /**
- * For the tests of applications: requests of a given user, cookies of a given session, arbitraries. It brings FastCheck,
- * so it is an entry point of its own, `effect-security/SecurityTest`.
+ * For the tests of applications: requests of a given user, cookies of a given session, arbitraries. It brings
+ * FastCheck, so it is an entry point of its own, `effect-security/SecurityTest`.
  *
  * @since 0.1.0
  */

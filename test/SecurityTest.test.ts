@@ -201,7 +201,7 @@ describe("cookie", () => {
       ([session]) =>
         Effect.gen(function*() {
           const cookie = yield* SecurityTest.cookie(Cart, session)
-          assert.match(cookie, new RegExp(`^${name("anonymous-session")}=[\\w-]{12}\\.[\\w-]{43}$`))
+          assert.match(cookie, new RegExp(`^${name("Cart")}=[\\w-]{12}\\.[\\w-]{43}$`))
           const reply = yield* send(Cart.session, { headers: { cookie } })
           assert.deepStrictEqual(Exit.getOrElse(reply.exit, Cause.squash), session)
           assert.deepStrictEqual(reply.setCookie, [])

@@ -12,7 +12,18 @@ import {
   SecurityEvents,
   SecurityMetrics
 } from "effect-security"
-import { Auth, CurrentUser, granted, idOf, live, logsTo, send, signIn, storeWith } from "./session/fixtures.js"
+import {
+  Auth,
+  CurrentUser,
+  granted,
+  idOf,
+  type Live,
+  live,
+  logsTo,
+  send,
+  signIn,
+  storeWith
+} from "./session/fixtures.js"
 import { fast, newPassword, user, Users } from "./user/fixtures.js"
 
 const post = { method: "POST" }
@@ -272,6 +283,63 @@ describe("security events", () => {
         ["test/Users", "PasswordChanged 1"]
       ])
     }).pipe(Effect.provide(Layer.merge(Users.layerMemory, PasswordHasher.layer({ algorithm: fast })))))
+
+  it.effect("tell of a changed password also where the other sessions could not be ended", () =>
+    Effect.gen(function*() {
+      const ada = user("1", "ada@example.com")
+      const [current, next] = [newPassword("correct horse"), newPassword("battery staple")]
+      yield* Credentials.register(Users, { user: ada, password: current })
+      const revoke = Effect.fail("no")
+      const events = yield* heard(
+        Effect.flip(Credentials.changePassword(Users, { user: ada, current, next, revoke }))
+      )
+      assert.deepStrictEqual(events.map(summary), ["PasswordChanged 1"])
+    }).pipe(Effect.provide(Layer.merge(Users.layerMemory, PasswordHasher.layer({ algorithm: fast })))))
+
+  it.effect("tell what happens to one session within one request, and of no session that never was", () =>
+    Effect.gen(function*() {
+      const signedIn = Auth.login({ userId: "ada" })
+      const invented = `${"A".repeat(12)}.${"A".repeat(43)}`
+      const tags = (self: Effect.Effect<unknown, never, Live>) =>
+        Effect.map(heard(self), (events) => events.map(({ _tag }) => _tag))
+      assert.deepStrictEqual(yield* tags(send(Effect.zipRight(signedIn, Auth.rotate), post)), ["SignedIn", "Rotated"])
+      assert.deepStrictEqual(yield* tags(send(Effect.zipRight(signedIn, Auth.revokeAll()), post)), [
+        "SignedIn",
+        "Revoked"
+      ])
+      assert.deepStrictEqual(yield* tags(send(Auth.logout, { ...post, token: invented })), [])
+    }).pipe(Effect.provide(live())))
+
+  it.effect("tell of the session that had to end for a new one", () =>
+    Effect.gen(function*() {
+      const first = yield* signIn()
+      const events = yield* heard(signIn())
+      assert.deepStrictEqual(events.map(summary).slice(1), [`Revoked ada ${idOf(first)}`])
+    }).pipe(Effect.provide(live({ maxPerUser: 1 }))))
+
+  it.effect("stop nobody who signs in, where they cannot be published", () => {
+    const broken = Layer.succeed(SecurityEvents.SecurityEvents, {
+      publish: () => Effect.dieMessage("the log is full"),
+      stream: Stream.empty,
+      dropped: Effect.succeed(0)
+    })
+    return Effect.gen(function*() {
+      const token = yield* signIn()
+      assert.strictEqual((yield* send(Auth.user, { token })).status, 204)
+      yield* send(Auth.logout, { ...post, token })
+      assert.strictEqual((yield* send(Auth.user, { token })).status, 401)
+    }).pipe(Effect.provide(Layer.provideMerge(live(), broken)))
+  })
+
+  it.effect("tell of another site that wanted to change a session, whatever it wanted", () =>
+    Effect.gen(function*() {
+      const token = yield* signIn()
+      const foreign = { ...post, token, headers: { "sec-fetch-site": "cross-site" } }
+      for (const operation of [Auth.update((_) => _), Auth.revokeAll(), Auth.rotate]) {
+        const events = yield* heard(send(operation as typeof Auth.rotate, foreign))
+        assert.deepStrictEqual(events.map(summary), ["Rejected CrossSiteRejected untrusted site"])
+      }
+    }).pipe(Effect.provide(live())))
 
   it.effect("tell of refusals by guards and permissions, by the Tag that asked", () => {
     class Buy extends Permission.Tag<Buy>()("test/Buy", { auth: Auth }) {}

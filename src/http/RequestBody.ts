@@ -4,8 +4,8 @@
  *
  * | body | answer |
  * | --- | --- |
- * | malformed JSON, invalid UTF-8, a lone surrogate in a string or key, nested deeper than 64, of the wrong shape | 400 |
- * | late: not complete after `timeout` | 408, closes the connection |
+ * | malformed JSON, invalid UTF-8, a lone surrogate in a string or key, nested deeper than 64, of the wrong shape |
+ * 400 | | late: not complete after `timeout` | 408, closes the connection |
  * | over `limit` bytes, declared or sent | 413, closes the connection |
  * | of a media type that is not accepted, or of none | 415, closes the connection |
  *

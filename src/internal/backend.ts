@@ -31,6 +31,8 @@ export interface Carrier<C> {
   readonly isAmbient: boolean
   readonly challenge: { readonly missing: string; readonly bad: string }
   readonly read: (request: HttpServerRequest.HttpServerRequest) => Credential.Credential<C>
+  /** Dies where the credential is another backend's: two that share a cookie would sign each other's people out. */
+  readonly claim: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void>
   /** What two credentials have in common when they are the same bytes. */
   readonly keyOf: (credential: C) => string
 }
@@ -158,7 +160,8 @@ export const authenticate = <C, User, Auth>(options: {
     read: Credential.Credential<C>,
     purpose: Purpose
   ) =>
-    requireCredential(carrier, options.crossSite, request, read).pipe(
+    carrier.claim(request).pipe(
+      Effect.zipRight(requireCredential(carrier, options.crossSite, request, read)),
       Effect.flatMap((credential) =>
         wait(Effect.suspend(() => options.verify(credential, purpose)), "authentication", options.timeout).pipe(
           // Neither a backend nor a guard need know how its scheme challenges, and in which header it is.

@@ -1,4 +1,5 @@
 import type * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
+import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Credential from "../http/Credential.js"
 import * as ResponseJar from "../http/ResponseJar.js"
@@ -6,11 +7,14 @@ import type { Carrier } from "./backend.js"
 
 type Text = string | Credential.BasicCredentials
 
+const claim = () => Effect.void
+
 /** A cookie of this name, or what it has become since this request changed it. */
 export const cookie = (name: string): Carrier<string> => ({
   header: "Cookie",
   isAmbient: true,
   challenge: { missing: "Cookie", bad: "Cookie" },
+  claim,
   keyOf: (credential) => credential,
   read: (request) => {
     const changed = ResponseJar.get(request).credentials.get(name)
@@ -27,6 +31,7 @@ const bearer: Carrier<string> = {
   isAmbient: false,
   // RFC 6750 section 3.1: no error code where the request lacks any authentication information.
   challenge: { missing: "Bearer", bad: "Bearer error=\"invalid_token\"" },
+  claim,
   keyOf: (credential) => credential,
   read: (request) => Credential.fromRequest(request, "authorization", Credential.bearer)
 }
@@ -38,6 +43,7 @@ const basic = (realm: string): Carrier<Credential.BasicCredentials> => {
     header: "Authorization",
     isAmbient: true,
     challenge: { missing: challenge, bad: challenge },
+    claim,
     keyOf: ({ password, username }) => `${username}:${Redacted.value(password)}`,
     read: (request) => Credential.fromRequest(request, "authorization", Credential.basic)
   }
@@ -47,6 +53,7 @@ const apiKey = (header: string): Carrier<string> => ({
   header,
   isAmbient: false,
   challenge: { missing: "ApiKey", bad: "ApiKey" },
+  claim,
   keyOf: (credential) => credential,
   read: (request) => Credential.fromRequest(request, header.toLowerCase(), Credential.apiKey)
 })

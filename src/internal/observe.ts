@@ -59,7 +59,11 @@ const publishTo = (
     Option.isSome(provided) ? Effect.succeed(provided) : ambient(SecurityEvents.SecurityEvents),
     Option.match({
       onNone: () => Effect.void,
-      onSome: (events) => Effect.flatMap(DateTime.now, (at) => events.publish(event({ at, backend })))
+      onSome: (events) =>
+        Effect.flatMap(DateTime.now, (at) => events.publish(event({ at, backend }))).pipe(
+          // Whoever listens is not asked whether a request may go on.
+          Effect.catchAllCause((cause) => Effect.logWarning("a security event was not published", cause))
+        )
     })
   )
 
@@ -67,8 +71,10 @@ const publishTo = (
 export const publish = (backend: string, event: MakeEvent): Effect.Effect<void> =>
   publishTo(Option.none(), backend, event)
 
-const rejection = (error: Exclude<SecurityError, { readonly _tag: "SecurityUnavailable" }>): MakeEvent => (fields) =>
-  new SecurityEvents.Rejected({ ...fields, error: error._tag, reason: reasonOf(error) })
+/** That a request was refused. */
+export const rejection =
+  (error: Exclude<SecurityError, { readonly _tag: "SecurityUnavailable" }>): MakeEvent => (fields) =>
+    new SecurityEvents.Rejected({ ...fields, error: error._tag, reason: reasonOf(error) })
 
 const annotate = (backend: string, outcome: string, error: Option.Option<SecurityError>): Effect.Effect<void> =>
   Effect.map(ambient(Tracer.ParentSpan), (span) => {

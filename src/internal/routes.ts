@@ -3,22 +3,25 @@ import * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
 import type { HttpMethod as Method } from "@effect/platform/HttpMethod"
 import * as HttpMethod from "@effect/platform/HttpMethod"
 import type * as HttpRouter from "@effect/platform/HttpRouter"
+import * as Arr from "effect/Array"
 import * as Chunk from "effect/Chunk"
 import { hasProperty } from "effect/Predicate"
 import type * as Exclusion from "../http/Exclusion.js"
 
-/** A route and the ids of the Tags that protect it. */
+/** A route and the ids of the Tags that protect it: what `SecurityConfig` shows of it. */
 export interface Route {
   readonly method: Method | "*"
   readonly path: string
   readonly protectedBy: ReadonlyArray<string>
 }
 
-/** Marks the Tag of a permission, which has no security scheme: it names the Tag of the backend whose users it is about. */
+/**
+ * Marks the Tag of a permission, which has no security scheme: it names the Tag of the backend whose users it is about.
+ */
 export const ProtectsTypeId = "~effect-security/protects" as const
 
-// What an app is guarded by, outermost first. An app that is wrapped once more by somebody else is another one, of which
-// nothing is known: it counts as public, and never the other way round.
+// What an app is guarded by, outermost first. An app that is wrapped once more by somebody else is another one, of
+// which nothing is known: it counts as public, and never the other way round.
 const marks = new WeakMap<object, ReadonlyArray<string>>()
 
 const markOf = (app: object): ReadonlyArray<string> => marks.get(app) ?? []
@@ -89,8 +92,8 @@ export const ofApi = (api: HttpApi.HttpApi.AnyWithProps): ReadonlyArray<Route> =
         path: endpoint.path,
         // The platform wraps one after the other around the endpoint: the last stands outermost.
         protectedBy: withTags(
-          Array.from(api.middlewares).reverse().flatMap(tagsOf),
-          Array.from(middleware).reverse().flatMap(tagsOf)
+          Arr.reverse(api.middlewares).flatMap(tagsOf),
+          Arr.reverse(middleware).flatMap(tagsOf)
         )
       })
     }

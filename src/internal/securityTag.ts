@@ -130,8 +130,8 @@ export const make = (id: string, options: {
 const recheckEvery = "1 minute"
 
 /**
- * Ends when what let the request in no longer does. One outage is waited out, until the next check; a second in a row is
- * its end, so that an outage is no way to stay.
+ * Ends when what let the request in no longer does. One outage is waited out, until the next check; a second in a row
+ * is its end, so that an outage is no way to stay.
  */
 const watch = <R>(
   recheck: Effect.Effect<unknown, SecurityError, R>,

@@ -156,8 +156,8 @@ export type Empty<Session, Encoded> = {} extends Encoded ? { readonly empty?: Se
 
 /**
  * Makes sessions without a user. `session` is what one holds, decoded on the way in and encoded on the way out as JSON;
- * `cookie` is its policy (`http/CookiePolicy`), by default that of `SessionAuth` with the name
- * `__Host-anonymous-session`, so that both stand side by side; `versions` says what becomes of sessions that an earlier
+ * `cookie` is its policy (`http/CookiePolicy`), by default that of `SessionAuth` with the last part of `id` as its name
+ * (`__Host-Cart`), so that several stand side by side; `versions` says what becomes of sessions that an earlier
  * version of the schema encoded.
  *
  * @since 0.1.0
@@ -200,15 +200,15 @@ export const Tag = <Self = never>(): <
   readonly empty?: unknown
 }): any => {
   const cookie = options.cookie ?? {}
-  const isHost = cookie.domain === undefined && (cookie.path ?? "/") === "/"
+  const prefix = cookie.domain === undefined && (cookie.path ?? "/") === "/" ? "__Host-" : "__Secure-"
   const realm: anonymous.AnonymousRealm = {
     id,
-    cookie: { name: isHost ? "__Host-anonymous-session" : "__Secure-anonymous-session", ...cookie },
+    cookie: { ...cookie, name: cookie.name ?? `${prefix}${securityTag.nameOf(id)}` },
     session: options.session,
     versions: options.versions,
     subject: () => null,
     empty: options.empty === undefined
-      ? Schema.decodeUnknown(options.session)({})
+      ? Effect.orElseSucceed(Schema.decodeUnknown(options.session)({}), () => undefined)
       : Effect.succeed(options.empty)
   }
   const layer = (settings: Settings = {}) => Layer.scopedContext(anonymous.build(self, realm, settings))

@@ -13,7 +13,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { SecurityUnavailable } from "../SecurityError.js"
-import { isLive } from "./internal/policy.js"
+import { isLive, markMillis } from "./internal/policy.js"
 import { SessionId } from "./SessionToken.js"
 
 // -----------------------------------------------------------------------------
@@ -85,8 +85,8 @@ export interface Service {
   /** When it returns, no request in flight can bring the session back. Removing what is not there succeeds. */
   readonly remove: (id: SessionId) => Effect.Effect<void, SecurityUnavailable>
   /**
-   * The same for all sessions of a subject but `except`, expired ones too. It leaves a mark for 10 minutes: a sign-in that verified its
-   * password before the mark cannot land after it.
+   * The same for all sessions of a subject but `except`, expired ones too. It leaves a mark for 10 minutes: a sign-in
+   * that verified its password before the mark cannot land after it.
    */
   readonly removeBySubject: (
     realm: string,
@@ -112,7 +112,6 @@ export class SessionStore extends Context.Tag("effect-security/session/SessionSt
 // Memory
 // -----------------------------------------------------------------------------
 
-const markMillis = 10 * 60 * 1_000
 const bucketMillis = 60_000
 const sweepEvery = "1 minute"
 const sweepBatch = 1_000

@@ -110,8 +110,8 @@ export const make = (options?: Options): ReadonlyArray<Case> =>
  * All cases may share one store or database, which need not be empty: each uses realms and ids of its own and removes
  * its sessions in the end. But it must not be one whose sessions matter: a case brings its own clock, which stands
  * somewhere after the year 2100 and by which `removeExpired` finds every session to be over. So a store has to ask
- * Effect's `Clock` for the time in each operation; what sleeps, sleeps by the real clock. A sweeper that runs beside the
- * cases by the real time does not disturb them.
+ * Effect's `Clock` for the time in each operation; what sleeps, sleeps by the real clock. A sweeper that runs beside
+ * the cases by the real time does not disturb them.
  *
  * @since 0.1.0
  * @category constructors

@@ -256,6 +256,10 @@ export const changePassword = <Self, Id extends string, User, UserId, E = never,
 ): Effect.Effect<void, NotAuthorized | SecurityUnavailable | E, Self | PasswordHasher | R> => {
   const id = repository.idOf(options.user)
   const revoke = options.revoke === "keep" ? Effect.void : options.revoke
+  const changed = observe.publish(
+    repository.key,
+    (fields) => new SecurityEvents.PasswordChanged({ ...fields, subject: String(id) })
+  )
   const revokeQuietly = Effect.catchAllCause(
     revoke,
     (cause) => Effect.logError("a password may have been changed, and the other sessions were not ended", cause)
@@ -281,7 +285,7 @@ export const changePassword = <Self, Id extends string, User, UserId, E = never,
           isGivenUp = true
           return revokeQuietly
         }),
-        Effect.tap((isReplaced) => isReplaced ? revoke : Effect.void)
+        Effect.tap((isReplaced) => isReplaced ? Effect.zipRight(changed, revoke) : Effect.void)
       )
     })
 
@@ -290,12 +294,7 @@ export const changePassword = <Self, Id extends string, User, UserId, E = never,
     let { hash } = yield* authenticated
     const to = yield* hasher.hash(options.next)
     for (let left = tries; left > 0; left--) {
-      if (yield* toItsEnd(replace(hash, to))) {
-        return yield* observe.publish(
-          repository.key,
-          (fields) => new SecurityEvents.PasswordChanged({ ...fields, subject: String(id) })
-        )
-      }
+      if (yield* toItsEnd(replace(hash, to))) return
       // Another hash of the same password, which a sign-in has renewed, is none of the user's business.
       hash = (yield* authenticated).hash
     }

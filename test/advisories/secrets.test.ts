@@ -108,7 +108,9 @@ describe("a secret is not guessed by the time that a comparison takes", () => {
 // Making
 // -----------------------------------------------------------------------------
 
-class Visit extends Session.Tag<Visit>()("test/Visit", { session: Schema.Struct({}) }) {}
+class Visit extends Session.Tag<Visit>()("test/Visit", {
+  session: Schema.Struct({ page: Schema.optional(Schema.String) })
+}) {}
 
 describe("what has to be unpredictable", () => {
   const csprng = Context.GenericTag<never, (length: number) => Uint8Array>("effect-security/internal/Csprng")
@@ -119,8 +121,8 @@ describe("what has to be unpredictable", () => {
       const token = yield* signIn()
       const rotated = granted(yield* send(Auth.rotate, { method: "POST", token }))
       const visit = granted(
-        yield* send(Visit.update(() => ({})), { method: "POST" }),
-        "__Host-anonymous-session"
+        yield* send(Visit.update(() => ({ page: "/" })), { method: "POST" }),
+        "__Host-Visit"
       )
       const salt = (layer: Layer.Layer<PasswordHasher.PasswordHasher>) =>
         Effect.flatMap(PasswordHasher.PasswordHasher, (_) => _.hash(newPassword("correct horse battery"))).pipe(

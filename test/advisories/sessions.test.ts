@@ -18,7 +18,7 @@ class Form extends Session.Tag<Form>()("test/Form", {
   session: Schema.Struct({ secret: Schema.String }),
   empty: { secret: "" }
 }) {}
-const formCookie = "__Host-anonymous-session"
+const formCookie = "__Host-Form"
 
 // -----------------------------------------------------------------------------
 // Signing in

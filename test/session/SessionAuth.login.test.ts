@@ -493,7 +493,7 @@ describe("rotate", () => {
       assert.deepStrictEqual((yield* send(Auth.user, { token: next })).exit, Exit.succeed({ id: "ada" }))
     }).pipe(Effect.provide(live())))
 
-  it.effect("keeps everything else of the session, its deadlines and its version too", () =>
+  it.effect("is a use of the session, and keeps everything else of it, its absolute deadline and its version too", () =>
     Effect.gen(function*() {
       const token = granted(yield* send(Auth.login({ userId: "ada", cart: ["tea"] }), post))
       yield* send(Auth.update((session) => ({ ...session, cart: ["rum"] })), { method: "POST", token })
@@ -501,7 +501,13 @@ describe("rotate", () => {
       yield* TestClock.adjust("3 days")
       const next = granted(yield* send(Auth.rotate, { method: "POST", token }))
       const [after] = yield* records("ada")
-      assert.deepStrictEqual({ ...after }, { ...before, id: idOf(next) })
+      const now = 3 * 86_400_000
+      assert.deepStrictEqual({ ...after }, {
+        ...before,
+        id: idOf(next),
+        lastSeenAt: now,
+        idleDeadline: now + 7 * 86_400_000
+      })
       assert.strictEqual(after?.version, 1)
     }).pipe(Effect.provide(live())))
 

@@ -533,7 +533,7 @@ describe("sessions", () => {
           }))),
         Exit.succeed([
           { id: idOf(laptop), userAgent: "laptop", isCurrent: false, times: [day, day, 8 * day] },
-          { id: idOf(phone), userAgent: "phone", isCurrent: true, times: [0, 0, 7 * day] }
+          { id: idOf(phone), userAgent: "phone", isCurrent: true, times: [0, day, 8 * day] }
         ])
       )
       assert.notInclude(JSON.stringify(exit), phone.slice(13))

@@ -362,7 +362,7 @@ const mintedCart = SecurityTest.cookie(Cart1, { cart: "tea,milk" }).pipe(
 const cartRecord = (headers: { readonly cookie: string }) =>
   Effect.flatMap(SessionStore.SessionStore, (store) => store.find(idOf(tokenOf(headers), "test/Cart")))
 
-const clearedCart = cleared.replace("__Host-session", "__Host-anonymous-session")
+const clearedCart = cleared.replace("__Host-session", "__Host-Cart")
 
 describe("a session without a user", () => {
   it.effect("is migrated when it is read, and written back by the next update", () =>

@@ -12,6 +12,7 @@ import * as tagClass from "../../internal/tagClass.js"
 import { SecurityUnavailable, SessionConflict } from "../../SecurityError.js"
 import type { SessionRecord, SessionStore } from "../SessionStore.js"
 import type { SessionToken } from "../SessionToken.js"
+import type { Encoded } from "./codec.js"
 import * as realms from "./realm.js"
 import type { Realm } from "./scheme.js"
 import { contended, insistent } from "./sessions.js"
@@ -29,6 +30,7 @@ interface Writing {
   readonly update: (f: (session: any) => any) => OnRequest<void, any>
   readonly clear: OnRequest<void, any>
   readonly rotate: OnRequest<void, any>
+  /** Begins a session without a request, for `SecurityTest`: gives the value of a `Cookie` header. */
   readonly mint: (session: any) => Effect.Effect<string, any>
 }
 
@@ -83,10 +85,12 @@ export const build = (
       onSome: (sentence) => Effect.dieMessage(`${realm.id}: ${sentence}`)
     })
     const { ask, carrier, codec, cookie, policy, sessions } = yield* realms.make(realm, false, options)
-    const empty = yield* Effect.exit(realm.empty)
-    if (Exit.isFailure(empty)) {
+    const emptyEncoded = yield* Effect.exit(Effect.flatMap(realm.empty, codec.encode))
+    if (Exit.isFailure(emptyEncoded)) {
       return yield* Effect.dieMessage(`${realm.id}: {} is no session of this schema: give \`empty\``)
     }
+    // Decoded anew each time: what one visitor's handler changes in place is never another's.
+    const empty = Effect.suspend(() => Effect.orDie(codec.decode(emptyEncoded.value)))
     yield* ResponseJar.install
     yield* securityTag.redact(carrier.header.toLowerCase())
 
@@ -108,12 +112,15 @@ export const build = (
         return Option.match(cookie.tokenOf(request), {
           onNone: () => Effect.succeedNone,
           onSome: (token: SessionToken) =>
-            Effect.tap(ask(sessions.find(token)), (found) => {
-              if (Option.isSome(found)) {
-                seenBy(request).isLive = true
-                ResponseJar.get(request).isPrivate = true
-              }
-            })
+            ask(Effect.tap(sessions.find(token), Option.match({ onNone: () => Effect.void, onSome: sessions.renew })))
+              .pipe(
+                Effect.tap((found) => {
+                  if (Option.isSome(found)) {
+                    seenBy(request).isLive = true
+                    ResponseJar.get(request).isPrivate = true
+                  }
+                })
+              )
         })
       })
 
@@ -125,8 +132,12 @@ export const build = (
         }
         return decoded.left === "Newer"
           ? Effect.fail(new SecurityUnavailable({ reason: "a later version of this program wrote the session" }))
-          : Effect.zipRight(ask(sessions.end(record.id)), Effect.as(forget(request), Option.none<any>()))
+          : Effect.zipRight(ask(sessions.end(record.id)), Effect.as(forgetRecord(request, record), Option.none<any>()))
       })
+
+    /** Unless the request has another session by now. */
+    const forgetRecord = (request: HttpServerRequest, { id }: SessionRecord) =>
+      Option.contains(Option.map(cookie.tokenOf(request), sessions.idOf), id) ? forget(request) : Effect.void
 
     const forget = (request: HttpServerRequest) =>
       Effect.zipRight(
@@ -138,25 +149,19 @@ export const build = (
 
     const session = Effect.flatMap(HttpServerRequest, (request) =>
       Effect.gen(function*() {
-        yield* cookie.claim(request)
+        yield* ResponseJar.install
+        yield* carrier.claim(request)
         yield* cookie.rejectCrossSite(request)
         const found = yield* find(request)
-        if (Option.isNone(found)) {
-          return empty.value
-        }
-        const decoded = yield* decodeOrEnd(request, found.value)
-        if (Option.isNone(decoded)) {
-          return empty.value
-        }
-        yield* ask(sessions.renew(found.value))
-        return decoded.value
+        const decoded = Option.isNone(found) ? Option.none() : yield* decodeOrEnd(request, found.value)
+        return Option.isNone(decoded) ? yield* empty : decoded.value
       }))
 
-    const begin = (request: HttpServerRequest, session: any) =>
+    const begin = (request: HttpServerRequest, encoded: Encoded) =>
       cookie.writing(() =>
         Effect.gen(function*() {
           const held = yield* sessions.begin({
-            encoded: yield* codec.encode(session),
+            encoded,
             subject: null,
             verifiedAt: undefined,
             remember: true,
@@ -172,11 +177,16 @@ export const build = (
           new SecurityUnavailable({ reason: "the session store refused a session without a subject" }))
       )
 
+    // Of what one request does to its session at the same time, one comes after the other.
+    const inTurn = <A, E, R>(request: HttpServerRequest, self: Effect.Effect<A, E, R>) =>
+      seenBy(request).lock.withPermits(1)(self)
+
     const update: Writing["update"] = (f) =>
       Effect.flatMap(HttpServerRequest, (request) => {
         const seen = seenBy(request)
         const attempt = Effect.gen(function*() {
-          yield* cookie.claim(request)
+          yield* ResponseJar.install
+          yield* carrier.claim(request)
           yield* cookie.rejectCrossSite(request)
           const wasLive = seen.isLive
           const found = yield* find(request)
@@ -189,28 +199,40 @@ export const build = (
           } else if (wasLive) {
             return yield* new Gone()
           }
-          yield* begin(request, f(empty.value))
+          const encoded = yield* codec.encode(f(yield* empty))
+          // What is as good as nothing is not worth a record and a cookie.
+          if (encoded.data !== emptyEncoded.value.data) {
+            yield* begin(request, encoded)
+          }
         })
-        return seen.lock.withPermits(1)(contended(attempt)).pipe(
+        return inTurn(request, contended(attempt)).pipe(
           Effect.catchTag("Gone", () => new SessionConflict())
         )
       })
 
     const clear = cookie.writing((request) =>
-      Option.match(cookie.tokenOf(request), {
-        onNone: () => Effect.void,
-        onSome: (token) => ask(sessions.end(sessions.idOf(token)))
-      }).pipe(Effect.zipRight(forget(request)), Effect.asVoid)
+      inTurn(
+        request,
+        Effect.suspend(() =>
+          Option.match(cookie.tokenOf(request), {
+            onNone: () => Effect.void,
+            onSome: (token) => ask(sessions.end(sessions.idOf(token)))
+          })
+        ).pipe(Effect.zipRight(forget(request)), Effect.asVoid)
+      )
     )
 
     const rotate = cookie.writing((request) =>
-      insistent(Effect.gen(function*() {
-        const found = yield* find(request)
-        if (Option.isSome(found)) {
-          const held = yield* sessions.rotate(found.value)
-          yield* cookie.grant(request, held, cookie.isAlwaysGranted(request))
-        }
-      })).pipe(
+      inTurn(
+        request,
+        insistent(Effect.gen(function*() {
+          const found = yield* find(request)
+          if (Option.isSome(found)) {
+            const held = yield* sessions.rotate(found.value)
+            yield* cookie.grant(request, held, cookie.isAlwaysGranted(request))
+          }
+        }))
+      ).pipe(
         Effect.catchTag("SessionConflict", () => new SecurityUnavailable({ reason: "the session changes too often" }))
       )
     )

@@ -10,6 +10,7 @@ import type { Scope } from "effect/Scope"
 import * as CookiePolicy from "../../http/CookiePolicy.js"
 import * as ResponseJar from "../../http/ResponseJar.js"
 import * as backend from "../../internal/backend.js"
+import { rejection } from "../../internal/observe.js"
 import * as securityTag from "../../internal/securityTag.js"
 import * as tagClass from "../../internal/tagClass.js"
 import { NotAuthorized, SecurityUnavailable } from "../../SecurityError.js"
@@ -39,6 +40,7 @@ interface Operations {
   readonly revoke: (id: SessionToken.SessionId) => OnRequest<void, any>
   readonly revokeAll: (options?: { readonly except?: "current" | undefined }) => OnRequest<void, any>
   readonly revokeSubject: (subject: string) => Effect.Effect<void, any>
+  /** Begins a session without a request, for `SecurityTest`: gives the value of a `Cookie` header. */
   readonly mint: (session: any) => Effect.Effect<string, any>
 }
 
@@ -124,7 +126,6 @@ export const build = <R>(
     const verify = (token: SessionToken.SessionToken, purpose: backend.Purpose) =>
       Effect.gen(function*() {
         const request = yield* HttpServerRequest
-        yield* cookie.claim(request)
         const record = yield* find(token)
         const session = yield* decodeOrEnd(record, request)
         if (purpose === "enter") {
@@ -145,9 +146,12 @@ export const build = <R>(
     const current = Effect.flatMap(HttpServerRequest, (request) => {
       const jar = ResponseJar.get(request)
       jar.vary.add(carrier.header)
-      return cookie.claim(request).pipe(
+      return ResponseJar.install.pipe(
+        Effect.zipRight(carrier.claim(request)),
         Effect.zipRight(backend.requireCredential(carrier, options, request, carrier.read(request))),
-        Effect.flatMap((token) => ask(find(token))),
+        Effect.tapErrorTag("CrossSiteRejected", (error) => observer.publish(rejection(error))),
+        // Whatever a session is asked for is a use of it.
+        Effect.flatMap((token) => ask(Effect.tap(find(token), sessions.renew))),
         Effect.tap(() => {
           jar.isPrivate = true
         }),
@@ -155,52 +159,60 @@ export const build = <R>(
       )
     })
 
-    const signIn = (session: any, replaced: Option.Option<SessionToken.SessionId>, userAgent: string, {
+    const revoked = (
+      subject: string,
+      credential: Option.Option<SessionToken.SessionId>,
+      except: Option.Option<SessionToken.SessionId> = Option.none()
+    ) => observer.publish((fields) => new SecurityEvents.Revoked({ ...fields, subject, credential, except }))
+
+    const begin = (session: any, replaced: Option.Option<SessionToken.SessionId>, userAgent: string, {
       remember = true,
       verifiedAt
     }: LoginOptions = {}) =>
-      Effect.gen(function*() {
-        const subject = realm.subject(session)
-        const held = yield* sessions.begin({
-          encoded: yield* codec.encode(session),
-          subject,
+      Effect.flatMap(codec.encode(session), (encoded) =>
+        sessions.begin({
+          encoded,
+          subject: realm.subject(session),
           verifiedAt: verifiedAt?.epochMillis,
           remember,
           userAgent,
           replaced
-        })
-        yield* observer.publish((fields) =>
-          new SecurityEvents.SignedIn({ ...fields, subject, credential: Option.some(held.record.id) })
-        )
-        return held
-      }).pipe(Effect.catchTag("SessionRefused", () => refuse("Revoked")))
+        })).pipe(Effect.catchTag("SessionRefused", () => refuse("Revoked")))
 
     const login: Operations["login"] = (session, loginOptions) =>
       cookie.writing((request) =>
-        signIn(
-          session,
-          Option.map(cookie.tokenOf(request), sessions.idOf),
-          request.headers["user-agent"] ?? "",
-          loginOptions
-        ).pipe(Effect.flatMap((held) => cookie.grant(request, held, false)))
+        Effect.gen(function*() {
+          const subject = realm.subject(session)
+          const held = yield* begin(
+            session,
+            Option.map(cookie.tokenOf(request), sessions.idOf),
+            request.headers["user-agent"] ?? "",
+            loginOptions
+          )
+          yield* cookie.grant(request, held, false)
+          yield* observer.publish((fields) =>
+            new SecurityEvents.SignedIn({ ...fields, subject, credential: Option.some(held.record.id) })
+          )
+          yield* Effect.forEach(held.evicted, (id) => revoked(subject, Option.some(id)), { discard: true })
+        })
       )
 
-    const logout = cookie.writing((request) => {
-      const isUndone = ResponseJar.get(request).grants.has(policy.name)
-      return Option.match(cookie.tokenOf(request), {
+    const logout = cookie.writing((request) =>
+      Option.match(cookie.tokenOf(request), {
         onNone: () => Effect.void,
-        onSome: (token) => {
-          const id = sessions.idOf(token)
-          return Effect.zipRight(
-            ask(sessions.end(id)),
-            isUndone ? Effect.void : signedOut(observer, Option.some(id))
-          )
-        }
+        onSome: (token) =>
+          Effect.gen(function*() {
+            const id = sessions.idOf(token)
+            // Asked only for the sake of the event: nobody writes into an audit log with a token that is none.
+            const isLive = Option.isSome(yield* ask(sessions.find(token)))
+            yield* ask(sessions.end(id))
+            yield* isLive ? signedOut(observer, id) : Effect.void
+          })
       }).pipe(
         Effect.zipRight(cookie.clear(request)),
         Effect.asVoid
       )
-    })
+    )
 
     const update: Operations["update"] = (f) =>
       contended(Effect.gen(function*() {
@@ -248,12 +260,6 @@ export const build = <R>(
             b.createdAt.epochMillis - a.createdAt.epochMillis
           )))
 
-    const revoked = (
-      subject: string,
-      credential: Option.Option<SessionToken.SessionId>,
-      except: Option.Option<SessionToken.SessionId> = Option.none()
-    ) => observer.publish((fields) => new SecurityEvents.Revoked({ ...fields, subject, credential, except }))
-
     const revoke: Operations["revoke"] = (id) =>
       Effect.gen(function*() {
         const { record, request, subject } = yield* current
@@ -291,7 +297,7 @@ export const build = <R>(
       revokeSubject,
       mint: (session) =>
         Effect.map(
-          signIn(session, Option.none(), ""),
+          begin(session, Option.none(), ""),
           ({ token }) => `${policy.name}=${Redacted.value(token)}`
         )
     }

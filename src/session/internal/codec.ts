@@ -14,7 +14,7 @@ export type Unreadable = "Undecodable" | "Newer"
 /** Sessions as text, and back. */
 export interface Codec {
   readonly encode: (session: unknown) => Effect.Effect<Encoded, SessionTooLarge>
-  readonly decode: (record: SessionRecord) => Effect.Effect<any, Unreadable>
+  readonly decode: (record: Encoded & Partial<Pick<SessionRecord, "subject">>) => Effect.Effect<any, Unreadable>
 }
 
 const limit = 16 * 1024
@@ -32,7 +32,7 @@ export const make = ({ session, subject, versions }: Realm): Codec => {
   const parse = Schema.decode(json)
 
   /** Of an earlier version. A session stays its subject's: whatever says otherwise is no migration of it. */
-  const migrate = (record: SessionRecord): Effect.Effect<any, Unreadable> =>
+  const migrate = (record: Parameters<Codec["decode"]>[0]): Effect.Effect<any, Unreadable> =>
     versions === undefined ? undecodable : Effect.flatMap(asUndecodable(parse(record.data)), (data) => {
       const migrated = versions.migrate(data, record.schemaVersion)
       return Option.isSome(migrated) && subject(migrated.value) === record.subject
@@ -46,7 +46,8 @@ export const make = ({ session, subject, versions }: Realm): Codec => {
         const size = new TextEncoder().encode(data).length
         return size > limit
           ? Effect.fail(new SessionTooLarge({ size, limit }))
-          : Effect.succeed({ data, schemaVersion: current })
+          // JSON has no NaN: what does not come back would end the session on its next request.
+          : Effect.as(Effect.orDie(decode(data)), { data, schemaVersion: current })
       }),
     decode: (record) =>
       record.schemaVersion === current

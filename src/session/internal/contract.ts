@@ -9,8 +9,8 @@ import type { Service } from "../SessionStore.js"
 import { SessionRecord, SessionStore } from "../SessionStore.js"
 import * as SessionToken from "../SessionToken.js"
 
-// What every case of the contract works with: a clock of its own, names that nobody else uses, and comparisons that fail
-// with what they saw.
+// What every case of the contract works with: a clock of its own, names that nobody else uses, and comparisons that
+// fail with what they saw.
 
 export const minute = 60_000
 export const hour = 60 * minute

@@ -9,7 +9,7 @@ import type * as CrossSite from "../../http/CrossSite.js"
 import * as ResponseJar from "../../http/ResponseJar.js"
 import type { Carrier } from "../../internal/backend.js"
 import * as backend from "../../internal/backend.js"
-import type { Observer } from "../../internal/observe.js"
+import { type Observer, rejection } from "../../internal/observe.js"
 import * as SecurityEvents from "../../SecurityEvents.js"
 import type { SessionRecord } from "../SessionStore.js"
 import type { SessionToken } from "../SessionToken.js"
@@ -19,34 +19,21 @@ import type { Held, Sessions } from "./sessions.js"
 /** Sessions in the cookie of a request and its response. */
 export type SessionCookie = ReturnType<typeof make>
 
-export const make = ({ carrier, crossSite, observer, policy, realm, sessions }: {
-  readonly realm: string
+export const make = ({ carrier, crossSite, hasSubject, observer, policy, sessions }: {
+  readonly hasSubject: boolean
   readonly carrier: Carrier<SessionToken>
   readonly crossSite: CrossSite.Options
   readonly observer: Observer
   readonly policy: CookiePolicy.CookiePolicy
   readonly sessions: Sessions
 }) => {
-  /** Two realms that share a cookie would sign each other's people out. */
-  const claim = (request: HttpServerRequest) =>
-    Effect.suspend(() => {
-      const { owners } = ResponseJar.get(request)
-      const owner = owners.get(policy.name) ?? realm
-      owners.set(policy.name, owner)
-      return owner === realm
-        ? Effect.void
-        : Effect.dieMessage(`${owner} and ${realm} share the cookie "${policy.name}": give one of them another name`)
-    })
-
   const rejectCrossSite = (request: HttpServerRequest) =>
     Effect.tapError(
       backend.rejectCrossSite(request, crossSite),
-      ({ _tag, reason }) =>
-        observer.publish((fields) => new SecurityEvents.Rejected({ ...fields, error: _tag, reason }))
+      (error) => observer.publish(rejection(error))
     )
 
   return {
-    claim,
     rejectCrossSite,
 
     /** The token of a request, if there is one of the exact shape. */
@@ -58,7 +45,7 @@ export const make = ({ carrier, crossSite, observer, policy, realm, sessions }: 
     /** Where a cookie is written: never for another site, never too late, never half. */
     writing: <A, E, R>(f: (request: HttpServerRequest) => Effect.Effect<A, E, R>) =>
       Effect.flatMap(HttpServerRequest, (request) =>
-        claim(request).pipe(
+        carrier.claim(request).pipe(
           Effect.zipRight(rejectCrossSite(request)),
           Effect.zipRight(ResponseJar.assertWritable(request)),
           Effect.zipRight(ResponseJar.install),
@@ -74,18 +61,23 @@ export const make = ({ carrier, crossSite, observer, policy, realm, sessions }: 
 
     /** Gives the client the cookie of a session; a session that the response does not grant after all ends. */
     grant: (request: HttpServerRequest, { record, token }: Held, always: boolean): Effect.Effect<void> =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        ResponseJar.grant(request, {
-          cookie: Redacted.make(
-            CookiePolicy.grant(
-              policy,
-              Redacted.value(token),
-              record.remember ? sessionPolicy.maxAge(record, now) : undefined
-            )
-          ),
-          undo: Effect.zipRight(sessions.endQuietly(record.id), signedOut(observer, Option.some(record.id))),
-          always
-        })),
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        const cookie = Redacted.make(
+          CookiePolicy.grant(
+            policy,
+            Redacted.value(token),
+            record.remember ? sessionPolicy.maxAge(record, now) : undefined
+          )
+        )
+        const isWithheld = () => ResponseJar.get(request).grants.get(policy.name)?.cookie === cookie
+        const undo = Effect.suspend(() =>
+          Effect.zipRight(
+            sessions.endQuietly(record.id),
+            hasSubject && isWithheld() ? signedOut(observer, record.id) : Effect.void
+          )
+        )
+        return ResponseJar.grant(request, { cookie, undo, always })
+      }),
 
     /** A session that began in this request is undone with its response also after a rotation. */
     isAlwaysGranted: (request: HttpServerRequest): boolean =>
@@ -93,5 +85,5 @@ export const make = ({ carrier, crossSite, observer, policy, realm, sessions }: 
   }
 }
 
-export const signedOut = (observer: Observer, credential: Option.Option<SessionRecord["id"]>) =>
-  observer.publish((fields) => new SecurityEvents.SignedOut({ ...fields, credential }))
+export const signedOut = (observer: Observer, id: SessionRecord["id"]) =>
+  observer.publish((fields) => new SecurityEvents.SignedOut({ ...fields, credential: Option.some(id) }))

@@ -20,6 +20,12 @@ const hour = 60 * 60 * 1_000
 export const isLive = ({ absoluteDeadline, idleDeadline }: Deadlines, now: number): boolean =>
   now < idleDeadline && now < absoluteDeadline
 
+/**
+ * How long a store remembers that all sessions of a subject were ended, in milliseconds. A password that was verified
+ * longer ago is too old to sign in with, since nobody knows what was ended meanwhile.
+ */
+export const markMillis = 10 * 60 * 1_000
+
 /** The deadlines of a session that begins now. */
 export const begin = ({ absolute, idle }: Lifetime, now: number) => ({
   idleDeadline: now + idle,

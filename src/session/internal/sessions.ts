@@ -4,16 +4,21 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { SecurityUnavailable, SessionConflict } from "../../SecurityError.js"
-import type { Service } from "../SessionStore.js"
 import { SessionRecord, SessionRefused } from "../SessionStore.js"
 import * as SessionToken from "../SessionToken.js"
 import type { Encoded } from "./codec.js"
+import type { Requests } from "./observedStore.js"
 import * as policy from "./policy.js"
 
 /** A session whose token is known: right after it began, or was given a fresh one. */
 export interface Held {
   readonly token: SessionToken.SessionToken
   readonly record: SessionRecord
+}
+
+/** A session that began, and the subject's sessions that had to end for it. */
+export interface Begun extends Held {
+  readonly evicted: ReadonlyArray<SessionToken.SessionId>
 }
 
 /** What a session begins with. */
@@ -30,7 +35,7 @@ export interface Beginning {
 
 export interface Options {
   readonly realm: string
-  readonly store: Service
+  readonly store: Requests
   readonly lifetime: policy.Lifetime
   readonly maxPerUser: number
   /** Whether its sessions have a subject. */
@@ -96,14 +101,13 @@ export const make = ({ ask, hasSubject, lifetime, maxPerUser, realm, store }: Op
 
   /** Of the subject's sessions besides the new one and the one that it replaces, those that are too many. */
   const evict = (record: SessionRecord, replaced: Option.Option<SessionToken.SessionId>) =>
-    record.subject === null ? Effect.void : Effect.flatMap(list(record.subject), (records) => {
+    record.subject === null ? Effect.succeed([]) : Effect.flatMap(list(record.subject), (records) => {
       const idleLongest = records
         .filter(({ id }) => id !== record.id && !Option.contains(replaced, id))
         .sort((a, b) => a.lastSeenAt - b.lastSeenAt)
       return Effect.forEach(
         idleLongest.slice(0, Math.max(0, idleLongest.length + 1 - maxPerUser)),
-        (other) => end(other.id),
-        { discard: true }
+        (other) => Effect.as(end(other.id), other.id)
       )
     })
 
@@ -129,11 +133,15 @@ export const make = ({ ask, hasSubject, lifetime, maxPerUser, realm, store }: Op
       )
     })
 
-  const begin = (beginning: Beginning): Effect.Effect<Held, SessionRefused | SecurityUnavailable> =>
+  const begin = (beginning: Beginning): Effect.Effect<Begun, SessionRefused | SecurityUnavailable> =>
     Effect.gen(function*() {
       const { encoded, replaced, subject, verifiedAt } = beginning
-      const token = yield* SessionToken.make(realm, subject)
       const now = yield* Clock.currentTimeMillis
+      if (verifiedAt !== undefined && now - verifiedAt >= policy.markMillis) {
+        return yield* new SessionRefused()
+      }
+      const token = yield* SessionToken.make(realm, subject)
+      let evicted: ReadonlyArray<SessionToken.SessionId> = []
       const record = new SessionRecord({
         id: idOf(token),
         realm,
@@ -153,9 +161,12 @@ export const make = ({ ask, hasSubject, lifetime, maxPerUser, realm, store }: Op
         Effect.as(store.create(record), "made" as const).pipe(
           Effect.catchTag("SessionRefused", () => Effect.succeed("refused" as const))
         ),
-        Effect.zipRight(evict(record, replaced), Option.match(replaced, { onNone: () => Effect.void, onSome: end }))
+        Effect.flatMap(evict(record, replaced), (ids) => {
+          evicted = ids
+          return Option.match(replaced, { onNone: () => Effect.void, onSome: end })
+        })
       )
-      return outcome === "made" ? { token, record } : yield* new SessionRefused()
+      return outcome === "made" ? { token, record, evicted } : yield* new SessionRefused()
     })
 
   /** Extends the idle deadline when it is time to. */
@@ -177,11 +188,20 @@ export const make = ({ ask, hasSubject, lifetime, maxPerUser, realm, store }: Op
         (won) => won ? Effect.succeed("changed") : Effect.fail(new SessionConflict())
       )
 
-  /** Gives a session a fresh token; fails when a write or a removal came between. */
+  /**
+   * Gives a session a fresh token; fails when a write or a removal came between. It is a use of the session: what
+   * another use meanwhile has extended is not taken back.
+   */
   const rotate = (record: SessionRecord): Effect.Effect<Held, SessionConflict | SecurityUnavailable> =>
     Effect.gen(function*() {
       const token = yield* SessionToken.successor(record.id)
-      const next = new SessionRecord({ ...record, id: idOf(token) })
+      const now = yield* Clock.currentTimeMillis
+      const next = new SessionRecord({
+        ...record,
+        id: idOf(token),
+        lastSeenAt: now,
+        idleDeadline: Math.max(record.idleDeadline, policy.begin(lifetime, now).idleDeadline)
+      })
       const outcome = yield* wholly(
         next.id,
         Effect.map(store.rotate(record.id, next), (won) => won ? "made" : "refused"),
@@ -203,12 +223,12 @@ export const insistent = <A, E extends { readonly _tag: string }, R>(
   self: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> => Effect.retry(self, { while: isConflict, times: tries - 1 })
 
-/** The same with growing, jittered pauses, for what many may write at the same time. */
+/** The same for what many may write at the same time: after three tries with growing, jittered pauses. */
 export const contended = <A, E extends { readonly _tag: string }, R>(
   self: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.retry(self, {
     while: isConflict,
     times: tries - 1,
-    schedule: Schedule.jittered(Schedule.exponential("1 millis", 1.5))
+    schedule: Schedule.andThen(Schedule.recurs(3), Schedule.jittered(Schedule.exponential("1 millis", 1.5)))
   })
