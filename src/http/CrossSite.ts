@@ -58,7 +58,7 @@ const hostPattern = /^(\[[0-9A-Fa-f:.]+\]|[^:/?#@\\\s,%[\]]+)(?::([0-9]{1,5}))?$
 /** Canonical `host:port`, where a missing port is that of the scheme; undefined when malformed. */
 const canonical = (hostAndPort: string, scheme: string): string | undefined => {
   const match = hostPattern.exec(hostAndPort)
-  if (match === null || !URL.canParse(`http://${match[1]}/`)) {
+  if (match === null || Number(match[2] ?? 0) > 65_535 || !URL.canParse(`http://${match[1]}/`)) {
     return undefined
   }
   const port = match[2] === undefined ? defaultPorts[scheme] ?? "" : String(Number(match[2]))

@@ -210,6 +210,14 @@ rows("an Origin without Sec-Fetch-Site", [
     origin: "http://[fe80::1%25eth0]",
     host: "[fe80::1]"
   }],
+  ["is malformed when no host has its port", "malformed origin", {
+    origin: "http://localhost:65536",
+    host: "localhost:65536"
+  }],
+  ["is accepted with the highest port that there is", "accepted", {
+    origin: "http://localhost:65535",
+    host: "localhost:65535"
+  }],
   ["is malformed when it is `null`", "malformed origin", { origin: "null" }],
   ["is malformed when it is empty", "malformed origin", { origin: "" }],
   ["is malformed when it is a host alone", "malformed origin", { origin: "app.example.com" }],

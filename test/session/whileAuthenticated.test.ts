@@ -2,7 +2,20 @@
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import type { HttpApp } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Duration, Effect, Exit, FastCheck, Fiber, Layer, Option, Redacted, TestClock } from "effect"
+import {
+  Clock,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  FastCheck,
+  Fiber,
+  Layer,
+  Option,
+  Redacted,
+  Stream,
+  TestClock
+} from "effect"
 import { SecurityConfig, SecurityError } from "effect-security"
 import type { SessionStore } from "effect-security"
 import { WebSocket } from "ws"
@@ -575,4 +588,25 @@ describe("a WebSocket", () => {
         assert.match(yield* client.closed, /401/)
       }))
   }
+})
+
+describe("the body of a stream", () => {
+  it.effect("ends with the session where the check stands in the stream", () =>
+    Effect.gen(function*() {
+      const token = yield* signIn()
+      const guarded = Stream.interruptWhen(Stream.never, Auth.whileAuthenticated(Effect.never))
+      const fiber = yield* Effect.fork(
+        Effect.provideService(
+          Effect.exit(Stream.runDrain(guarded)),
+          HttpServerRequest.HttpServerRequest,
+          requestOf({ cookie: `__Host-session=${token}` })
+        )
+      )
+      yield* TestClock.adjust("1 minute")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(fiber)))
+      yield* Auth.revokeSubject("ada")
+      yield* TestClock.adjust("1 minute")
+      const exit = yield* Fiber.join(fiber)
+      assert.include(String(exit), "NotAuthorized")
+    }).pipe(Effect.provide(live())))
 })
