@@ -580,7 +580,7 @@ describe("OpenAPI", () => {
           "/login": [],
           "/private": [{ sessionCookie: [] }],
           "/user": [{ sessionCookie: [] }],
-          "/both": [{ sessionCookie: [] }, { KeyAuth: [] }],
+          "/both": [{ sessionCookie: [], KeyAuth: [] }],
           "/token": [{ BearerAuth: [] }],
           "/password": [{ BasicAuth: [] }]
         }

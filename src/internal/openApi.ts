@@ -33,7 +33,45 @@ const securityTags = (api: HttpApi.HttpApi.AnyWithProps): ReadonlyArray<HttpApiM
     onGroup: ({ group }) => group.middlewares.forEach((tag) => tags.add(tag)),
     onEndpoint: ({ middleware }) => middleware.forEach((tag) => tags.add(tag))
   })
-  return Array.from(tags).filter((tag): tag is HttpApiMiddleware.TagClassSecurityAny => hasProperty(tag, "security"))
+  return Array.from(tags).filter(isSecurityTag)
+}
+
+type Requirement = Readonly<Record<string, ReadonlyArray<string>>>
+
+const isSecurityTag = (tag: HttpApiMiddleware.TagClassAny): tag is HttpApiMiddleware.TagClassSecurityAny =>
+  hasProperty(tag, "security")
+
+const schemesOf = (tag: HttpApiMiddleware.TagClassSecurityAny): ReadonlyArray<Requirement> =>
+  Object.keys(tag.security).map((name) => ({ [name]: [] }))
+
+/** Every Tag in front of an endpoint has to be satisfied, each by one of its schemes. */
+const required = (tags: ReadonlyArray<HttpApiMiddleware.TagClassSecurityAny>): ReadonlyArray<Requirement> =>
+  tags.length === 0 ? [] : tags.reduce<ReadonlyArray<Requirement>>(
+    (all, tag) => all.flatMap((requirement) => schemesOf(tag).map((scheme) => ({ ...requirement, ...scheme }))),
+    [{}]
+  )
+
+/**
+ * What each operation requires. The platform lists the schemes of all Tags as alternatives, and says of an endpoint
+ * whose Tag stands on the api that it requires nothing.
+ */
+const requirements = (api: HttpApi.HttpApi.AnyWithProps) => {
+  const byOperation = new Map<string, {
+    readonly written: ReadonlyArray<Requirement>
+    readonly meant: ReadonlyArray<Requirement>
+  }>()
+  HttpApi.reflect(api as any, {
+    onGroup: () => undefined,
+    onEndpoint: ({ endpoint, middleware }) => {
+      const own = Array.from(middleware).filter(isSecurityTag)
+      const all = new Set([...Array.from(api.middlewares).filter(isSecurityTag), ...own])
+      byOperation.set(`${endpoint.method.toLowerCase()} ${endpoint.path.replace(/:(\w+)\??/g, "{$1}")}`, {
+        written: own.flatMap(schemesOf),
+        meant: required(Array.from(all))
+      })
+    }
+  })
+  return byOperation
 }
 
 const cookieOf = (security: HttpApiSecurity.HttpApiSecurity): Option.Option<string> =>
@@ -82,19 +120,25 @@ const withProblemType = (response: any): any => {
     : response
 }
 
-const mapValues = (record: any, f: (value: any) => any): any =>
-  Object.fromEntries(Object.entries(record ?? {}).map(([key, value]) => [key, f(value)]))
+const mapValues = (record: any, f: (value: any, key: string) => any): any =>
+  Object.fromEntries(Object.entries(record ?? {}).map(([key, value]) => [key, f(value, key)]))
 
-const withProblemTypes = (paths: any): any =>
-  mapValues(
-    paths,
-    (path) =>
-      mapValues(path, (operation) => ({ ...operation, responses: mapValues(operation.responses, withProblemType) }))
-  )
+/** An operation as it is: what the application has written itself stays. */
+const corrected = (
+  operation: any,
+  requirement: { readonly written: ReadonlyArray<Requirement>; readonly meant: ReadonlyArray<Requirement> } | undefined
+): any => ({
+  ...operation,
+  ...(requirement !== undefined && JSON.stringify(operation.security) === JSON.stringify(requirement.written)
+    ? { security: requirement.meant }
+    : {}),
+  responses: mapValues(operation.responses, withProblemType)
+})
 
 /** An api whose document shows these schemes in place of those that stand on its Tags under the same names. */
 export const withSecurity = <A extends HttpApi.HttpApi.AnyWithProps>(api: A, inForce: Security): A => {
   const previous = Context.getOption(api.annotations, OpenApi.Transform)
+  const required = requirements(api)
   return api.annotate(OpenApi.Transform, (spec) => {
     const document: any = Option.match(previous, { onNone: () => spec, onSome: (transform) => transform(spec) })
     const securitySchemes = { ...document.components?.securitySchemes }
@@ -105,7 +149,10 @@ export const withSecurity = <A extends HttpApi.HttpApi.AnyWithProps>(api: A, inF
     }
     return {
       ...document,
-      paths: withProblemTypes(document.paths),
+      paths: mapValues(
+        document.paths,
+        (item, path) => mapValues(item, (operation, method) => corrected(operation, required.get(`${method} ${path}`)))
+      ),
       components: { ...document.components, securitySchemes }
     }
   }) as unknown as A

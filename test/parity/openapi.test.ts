@@ -132,9 +132,23 @@ describe("the document of an api", () => {
         .middleware(Auth)
       const api = HttpApi.make("api").add(group).add(HttpApiGroup.make("b").add(endpoint("open")))
       const { paths } = yield* document(api)
-      assert.deepStrictEqual(paths["/both"].get.security, [{ sessionCookie: [] }, { KeyAuth: [] }])
+      assert.deepStrictEqual(paths["/both"].get.security, [{ sessionCookie: [], KeyAuth: [] }])
       assert.deepStrictEqual(paths["/one"].get.security, [{ sessionCookie: [] }])
       assert.deepStrictEqual(paths["/open"].get.security, [])
+    }))
+
+  it.effect("requires at every endpoint what stands on the api, and what the application wrote stays (17)", () =>
+    Effect.gen(function*() {
+      const group = HttpApiGroup.make("a").add(endpoint("one")).add(endpoint("both").middleware(KeyAuth))
+      const api = HttpApi.make("api").add(group).middleware(Auth)
+      const { paths } = yield* document(api)
+      assert.deepStrictEqual(paths["/one"].get.security, [{ sessionCookie: [] }])
+      assert.deepStrictEqual(paths["/both"].get.security, [{ sessionCookie: [], KeyAuth: [] }])
+      const written = yield* document(api.annotate(own, (spec: any) => {
+        spec.paths["/one"].get.security = [{ Digest: [] }]
+        return spec
+      }))
+      assert.deepStrictEqual(written.paths["/one"].get.security, [{ Digest: [] }])
     }))
 })
 
