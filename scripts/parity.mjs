@@ -71,7 +71,7 @@ const typeTests = () => {
   for (const file of filesIn("test", ".tst.ts")) {
     let around = ""
     const text = readFileSync(join(root, file), "utf8")
-    for (const match of text.matchAll(/\b(describe|test|it)\(\s*"((?:[^"\\]|\\.)*)"/g)) {
+    for (const match of text.matchAll(/^ *(describe|test|it)\(\s*"((?:[^"\\]|\\.)*)"/gm)) {
       const title = (match[2] ?? "").replaceAll("\\\"", "\"")
       if (match[1] === "describe") {
         around = title

@@ -31,7 +31,8 @@ import { SecurityError } from "./SecurityError.js"
 // -----------------------------------------------------------------------------
 
 /**
- * The requirement that the permission `P` was checked for the request at hand. There is no Tag for it and no value:
+ * The requirement that the permission `P` was checked for the request at hand. It is `P.granted` that verifies it: a
+ * service runs that before it does the work, and does not only name this type. There is no Tag for it and no value:
  * what removes it from R is `P.protect`, `P.layerMiddleware`, `.middleware(P)` of an `HttpApi`, or `unsafeGrant`. It is
  * about the user whom the check found, also where somebody else is signed in later in the request, and it ends with the
  * request: with its Scope, which stays open while a response streams and as long as a WebSocket is open.

@@ -1,7 +1,7 @@
 // What is seen of a backend from outside, and what never is.
 import { HttpApiSecurity } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Layer, Metric, Option, Redacted, Stream, Tracer } from "effect"
+import { Cause, Effect, Exit, Fiber, Layer, Metric, Option, Redacted, Schema, Stream, Tracer } from "effect"
 import {
   Credentials,
   Guard,
@@ -10,7 +10,8 @@ import {
   SecurityConfig,
   SecurityError,
   SecurityEvents,
-  SecurityMetrics
+  SecurityMetrics,
+  Session
 } from "effect-security"
 import {
   Auth,
@@ -103,6 +104,23 @@ describe("the span of a request", () => {
       assert.deepStrictEqual(attributesOf(spans, "http.server POST"), [
         { ...backend, "effect_security.outcome": "CrossSiteRejected", "effect_security.reason": "untrusted site" }
       ])
+    }).pipe(Effect.provide(live()), Effect.provide(tracerTo(spans)))
+  })
+
+  it.effect("says so also where the application has opened a span inside, and where a write was refused", () => {
+    const spans: Array<Seen> = []
+    return Effect.gen(function*() {
+      const token = yield* signIn()
+      spans.length = 0
+      yield* send(Effect.withSpan(Auth.user, "load user"), { token })
+      yield* send(Auth.login({ userId: "ada" }), { ...post, headers: { "sec-fetch-site": "cross-site" } })
+      assert.deepStrictEqual(attributesOf(spans, "load user"), [{}])
+      assert.deepStrictEqual(
+        [...attributesOf(spans, "http.server GET"), ...attributesOf(spans, "http.server POST")].map((_) =>
+          _["effect_security.outcome"]
+        ),
+        ["Authenticated", "CrossSiteRejected"]
+      )
     }).pipe(Effect.provide(live()), Effect.provide(tracerTo(spans)))
   })
 
@@ -430,12 +448,18 @@ class BearerAuth extends SecurityConfig.Tag<BearerAuth>()("test/BearerAuth", {
   user: CurrentUser
 }) {}
 
+class Pay extends Permission.Tag<Pay>()("test/Pay", { auth: Auth }) {}
+
+class Cart extends Session.Tag<Cart>()("test/Cart", {
+  session: Schema.Struct({ item: Schema.optional(Schema.String) })
+}) {}
+
 const backends = Layer.mergeAll(
   KeyAuth.layer({
     authenticate: (key) =>
       Redacted.value(key).startsWith("broken")
         ? Effect.die(new Error("the directory is down"))
-        : Effect.succeed(Option.none())
+        : Effect.succeed(Redacted.value(key).startsWith("good") ? Option.some({ id: "service" }) : Option.none())
   }),
   BasicAuth.layer({ authenticate: () => Effect.fail(new Error("the directory is down")) }),
   BearerAuth.layer({ authenticate: () => Effect.fail(new SecurityError.PermissionDenied({ reason: "suspended" })) })
@@ -480,6 +504,7 @@ describe("CVE-2023-20866, W15: no token, password, hash or key", () => {
       yield* noted(Auth.sessions, { token: rotated })
       yield* noted(Auth.user, { ...post, token: rotated, headers: { "sec-fetch-site": "cross-site" } })
       const keys = {
+        good: "good-key-of-a-service",
         basic: "basic-password",
         key: "service-key-of-somebody",
         broken: "broken-service-key",
@@ -491,6 +516,31 @@ describe("CVE-2023-20866, W15: no token, password, hash or key", () => {
       yield* noted(KeyAuth.user, { headers: { "x-service-key": keys.broken } })
       yield* noted(BasicAuth.user, { headers: { authorization: `Basic ${basic}` } })
       yield* noted(BearerAuth.user, { headers: { authorization: `Bearer ${keys.bearer}` } })
+      yield* noted(KeyAuth.user, { headers: { "x-service-key": keys.good } })
+      yield* noted(Guard.protect(Auth, Guard.make(() => false))(Effect.void), { token: rotated })
+      yield* noted(Pay.protect(Pay.granted), { token: rotated })
+      const other = granted(yield* noted(Auth.login({ userId: "1" })))
+      yield* noted(Auth.revoke(idOf(other)), { ...post, token: rotated })
+      const changed = "another correct horse"
+      secrets.push(changed)
+      yield* noted(
+        Credentials.changePassword(Users, {
+          user: ada,
+          current: newPassword(right),
+          next: newPassword(changed),
+          revoke: Auth.revokeAll({ except: "current" })
+        }),
+        { ...post, token: rotated }
+      )
+      const renewed = yield* Users.findByLogin(ada.email)
+      secrets.push(...Option.toArray(Option.flatMap(renewed, ({ passwordHash }) => passwordHash)))
+      const cart = /=([^;]+)/.exec((yield* noted(Cart.update(() => ({ item: "tea" })))).setCookie[0]!)![1]!
+      const cookie = { headers: { cookie: `__Host-Cart=${cart}` } }
+      const rotatedCart = /=([^;]+)/.exec((yield* noted(Cart.rotate, { ...post, ...cookie })).setCookie[0]!)![1]!
+      secrets.push(cart, rotatedCart)
+      yield* noted(Cart.session, cookie)
+      yield* noted(Cart.clear, { ...post, headers: { cookie: `__Host-Cart=${rotatedCart}` } })
+      yield* Auth.revokeSubject("1")
       yield* noted(Auth.revokeAll(), { ...post, token: rotated })
       yield* noted(Auth.logout, { ...post, token: rotated })
       // What is given to the library prints itself nowhere either.
@@ -532,7 +582,10 @@ describe("CVE-2023-20866, W15: no token, password, hash or key", () => {
       }
     }).pipe(
       Effect.provide(Layer.mergeAll(
-        live({ spans: true }),
+        Layer.provideMerge(
+          Layer.merge(Pay.layer(() => Effect.void), Cart.layer({ spans: true })),
+          live({ spans: true })
+        ),
         backends,
         Users.layerMemory,
         PasswordHasher.layer({ algorithm: fast }),

@@ -17,6 +17,8 @@ export interface Observer {
   readonly publish: (event: (fields: SecurityEvents.Fields) => SecurityEvents.SecurityEvent) => Effect.Effect<void>
   /** Counts and times an authentication, says its outcome on the span of the request, and publishes a refusal. */
   readonly authentication: <A, E extends SecurityError, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Says on the span of the request, and publishes, that a request was refused where nobody was authenticated. */
+  readonly refused: (error: Exclude<SecurityError, { readonly _tag: "SecurityUnavailable" }>) => Effect.Effect<void>
   /** Times one operation of a dependency, and gives it a span where spans are wanted. */
   readonly operation: (
     service: string,
@@ -71,18 +73,26 @@ const publishTo = (
 export const publish = (backend: string, event: MakeEvent): Effect.Effect<void> =>
   publishTo(Option.none(), backend, event)
 
-/** That a request was refused. */
-export const rejection =
-  (error: Exclude<SecurityError, { readonly _tag: "SecurityUnavailable" }>): MakeEvent => (fields) =>
-    new SecurityEvents.Rejected({ ...fields, error: error._tag, reason: reasonOf(error) })
+const rejection = (error: Exclude<SecurityError, { readonly _tag: "SecurityUnavailable" }>): MakeEvent => (fields) =>
+  new SecurityEvents.Rejected({ ...fields, error: error._tag, reason: reasonOf(error) })
+
+/** The span of the request itself, also where the application has opened others inside. */
+const requestSpan = (span: Tracer.AnySpan): Tracer.AnySpan => {
+  let current: Tracer.AnySpan | undefined = span
+  while (current?._tag === "Span" && current.kind !== "server") {
+    current = Option.getOrUndefined(current.parent)
+  }
+  return current?._tag === "Span" ? current : span
+}
 
 const annotate = (backend: string, outcome: string, error: Option.Option<SecurityError>): Effect.Effect<void> =>
-  Effect.map(ambient(Tracer.ParentSpan), (span) => {
-    if (Option.isSome(span) && span.value._tag === "Span") {
-      span.value.attribute("effect_security.backend", backend)
-      span.value.attribute("effect_security.outcome", outcome)
+  Effect.map(ambient(Tracer.ParentSpan), (parent) => {
+    const span = Option.getOrUndefined(Option.map(parent, requestSpan))
+    if (span?._tag === "Span") {
+      span.attribute("effect_security.backend", backend)
+      span.attribute("effect_security.outcome", outcome)
       if (Option.isSome(error)) {
-        span.value.attribute("effect_security.reason", reasonOf(error.value))
+        span.attribute("effect_security.reason", reasonOf(error.value))
       }
     }
   })
@@ -112,6 +122,7 @@ export const make = (backend: string, spans: boolean): Effect.Effect<Observer> =
 
     return {
       publish,
+      refused: (error) => Effect.zipRight(annotate(backend, error._tag, Option.some(error)), publish(rejection(error))),
       authentication: (self) =>
         Effect.onExit(time(self), (exit) => {
           const error = failureOf<SecurityError>(exit)

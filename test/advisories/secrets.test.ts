@@ -14,7 +14,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { vi } from "vitest"
 import { Auth, granted, idOf, live, logsTo, send, sendAny, signIn, storeWith } from "../session/fixtures.js"
-import { Calls, layerSpy, newPassword, user, Users } from "../user/fixtures.js"
+import { Calls, fast, layerSpy, newPassword, user, Users } from "../user/fixtures.js"
 
 // Keeps what they do, and counts their calls.
 vi.mock("node:crypto", { spy: true })
@@ -311,4 +311,33 @@ it.effect("no token is logged at any level, whatever goes wrong (GHSA-r7qr-f43m-
     Effect.provide(logsTo(lines)),
     Logger.withMinimumLogLevel(LogLevel.All)
   )
+})
+
+describe("what a client sends", () => {
+  it.effect("stands in no body that the library writes, escaped or not (2b082f09)", () =>
+    Effect.gen(function*() {
+      const script = "<script>alert(1)</script>"
+      const replies = [
+        yield* send(Auth.user, { headers: { cookie: `__Host-session=${script}` } }),
+        yield* send(Auth.login({ userId: "ada" }), { method: "POST", headers: { origin: `https://${script}` } }),
+        yield* send(Auth.user, { url: `https://app.example.com/${script}` })
+      ]
+      assert.deepStrictEqual(replies.map(({ status }) => status), [401, 403, 401])
+      for (const { body, headers } of replies) {
+        assert.notInclude(`${body}${JSON.stringify([...headers])}`, "script")
+      }
+    }).pipe(Effect.provide(live())))
+
+  it.effect("gets the same answer for a login that nobody has as for a wrong password (08257061)", () =>
+    Effect.gen(function*() {
+      yield* Credentials.register(Users, { user: user("1", "ada@example.com"), password: newPassword("correct horse") })
+      const verify = (login: string) =>
+        send(Credentials.verify(Users, { login, password: newPassword("wrong horse") }), { method: "POST" })
+      const [known, unknown] = [yield* verify("ada@example.com"), yield* verify("nobody@example.com")]
+      assert.strictEqual(known.status, 401)
+      assert.deepStrictEqual(
+        [unknown.status, unknown.body, [...unknown.headers]],
+        [known.status, known.body, [...known.headers]]
+      )
+    }).pipe(Effect.provide(Layer.merge(Users.layerMemory, PasswordHasher.layer({ algorithm: fast })))))
 })

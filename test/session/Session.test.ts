@@ -1421,3 +1421,56 @@ describe("two sessions of one request", () => {
     }).pipe(Effect.provide(Layer.mergeAll(Cart.layer(), Flash.layer()).pipe(Layer.provide(memory))))
   })
 })
+
+describe("a store that loses its answer after the work, or is late with it", () => {
+  const unavailable = new SecurityError.SecurityUnavailable({ reason: "lost" })
+  const lost = <A>(self: Effect.Effect<A, unknown>) => Effect.zipRight(Effect.ignore(self), Effect.fail(unavailable))
+  const late = <A, E>(self: Effect.Effect<A, E>) =>
+    Effect.uninterruptible(Effect.zipRight(Effect.sleep("5 seconds"), self))
+  const refused = <A, E>(reply: Reply<A, E>) => {
+    assert.strictEqual(reply.status, 503)
+    assert.deepStrictEqual(reply.setCookie, [])
+  }
+
+  const ways: Readonly<Record<string, (self: Effect.Effect<any, any>) => Effect.Effect<any, any>>> = { lost, late }
+  for (const [how, change] of Object.entries(ways)) {
+    it.effect(`begins no session that nobody has the token of: ${how}`, () => {
+      const { layer, live } = watched((store) => ({ create: (record) => change(store.create(record)) }))
+      return Effect.gen(function*() {
+        const fiber = yield* Effect.fork(send(add("tea"), posting()))
+        yield* Effect.repeatN(TestClock.adjust("1 second"), 20)
+        refused(yield* Fiber.join(fiber))
+        assert.deepStrictEqual(yield* live, [])
+      }).pipe(Effect.provide(over(layer)))
+    })
+
+    it.effect(`leaves no session that nobody has the token of after a rotation: ${how}`, () => {
+      const { layer, live } = watched((store) => ({
+        rotate: (id, record) => change(store.rotate(id, record))
+      }))
+      return Effect.gen(function*() {
+        const token = yield* begin
+        const fiber = yield* Effect.fork(send(Cart.rotate, posting(token)))
+        yield* Effect.repeatN(TestClock.adjust("1 second"), 20)
+        refused(yield* Fiber.join(fiber))
+        assert.isTrue((yield* live).every(({ id }) => id === idOf(token, Cart.key)))
+      }).pipe(Effect.provide(over(layer)))
+    })
+  }
+
+  it.effect("gives a visitor nothing of what a store answers about another session", () => {
+    const { layer } = watched((store) => ({
+      find: (id) =>
+        Effect.map(
+          store.find(id),
+          Option.map((record) =>
+            new SessionStore.SessionRecord({ ...record, subject: "ada", data: `{"items":["of ada"]}` })
+          )
+        )
+    }))
+    return Effect.gen(function*() {
+      const token = yield* begin
+      refused(yield* read(token))
+    }).pipe(Effect.provide(over(layer)))
+  })
+})

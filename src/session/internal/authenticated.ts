@@ -10,7 +10,6 @@ import type { Scope } from "effect/Scope"
 import * as CookiePolicy from "../../http/CookiePolicy.js"
 import * as ResponseJar from "../../http/ResponseJar.js"
 import * as backend from "../../internal/backend.js"
-import { rejection } from "../../internal/observe.js"
 import * as securityTag from "../../internal/securityTag.js"
 import * as tagClass from "../../internal/tagClass.js"
 import { NotAuthorized, SecurityUnavailable } from "../../SecurityError.js"
@@ -149,7 +148,7 @@ export const build = <R>(
       return ResponseJar.install.pipe(
         Effect.zipRight(carrier.claim(request)),
         Effect.zipRight(backend.requireCredential(carrier, options, request, carrier.read(request))),
-        Effect.tapErrorTag("CrossSiteRejected", (error) => observer.publish(rejection(error))),
+        Effect.tapErrorTag("CrossSiteRejected", observer.refused),
         // Whatever a session is asked for is a use of it.
         Effect.flatMap((token) => ask(Effect.tap(find(token), sessions.renew))),
         Effect.tap(() => {

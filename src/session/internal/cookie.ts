@@ -9,7 +9,7 @@ import type * as CrossSite from "../../http/CrossSite.js"
 import * as ResponseJar from "../../http/ResponseJar.js"
 import type { Carrier } from "../../internal/backend.js"
 import * as backend from "../../internal/backend.js"
-import { type Observer, rejection } from "../../internal/observe.js"
+import type { Observer } from "../../internal/observe.js"
 import * as SecurityEvents from "../../SecurityEvents.js"
 import type { SessionRecord } from "../SessionStore.js"
 import type { SessionToken } from "../SessionToken.js"
@@ -30,7 +30,7 @@ export const make = ({ carrier, crossSite, hasSubject, observer, policy, session
   const rejectCrossSite = (request: HttpServerRequest) =>
     Effect.tapError(
       backend.rejectCrossSite(request, crossSite),
-      (error) => observer.publish(rejection(error))
+      observer.refused
     )
 
   return {
