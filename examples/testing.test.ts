@@ -59,6 +59,22 @@ describe("GET /user", () => {
   )
 })
 
+describe("a handler that reads the session", () => {
+  it.effect.prop(
+    "has the one that the test gives it",
+    [SecurityTest.arbitraryUser(Users), SecurityTest.arbitrarySession(Auth)],
+    ([user, session]) =>
+      Effect.gen(function*() {
+        const runtime = yield* Effect.runtime<Auth>()
+        const app = Effect.flatMap(Auth.session, HttpServerResponse.schemaJson(Auth.auth))
+        const response = yield* Effect.promise(() =>
+          HttpApp.toWebHandlerRuntime(runtime)(app)(new Request("https://app.example.com/"))
+        )
+        assert.deepStrictEqual(yield* Effect.promise(() => response.json()), { ...session })
+      }).pipe(Effect.provide(SecurityTest.layerAs(Auth, user, { auth: session })))
+  )
+})
+
 // -----------------------------------------------------------------------------
 // With a session
 // -----------------------------------------------------------------------------

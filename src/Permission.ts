@@ -7,10 +7,10 @@
  * @since 0.1.0
  */
 import * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
-import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import type * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import * as Layer from "effect/Layer"
@@ -21,8 +21,9 @@ import * as ResponseJar from "./http/ResponseJar.js"
 import { provideRequest } from "./internal/backend.js"
 import { ask } from "./internal/permission.js"
 import * as routes from "./internal/routes.js"
+import { layerMiddlewareOf } from "./internal/securityTag.js"
 import * as tagClass from "./internal/tagClass.js"
-import { defaultTimeout } from "./internal/wait.js"
+import { toTimeout } from "./internal/wait.js"
 import type * as SecurityConfig from "./SecurityConfig.js"
 import { SecurityError } from "./SecurityError.js"
 
@@ -293,13 +294,7 @@ export const Tag = <Self = never>(): <const Id extends string, AuthSelf, AuthId 
     protect,
     // Made once: a middleware is told apart by reference.
     get layerMiddleware() {
-      return layerMiddleware ??= HttpLayerRouter.middleware<{ provides: any }>()(
-        Effect.map(
-          Effect.context<any>(),
-          (context) => (app: Effect.Effect<any, any, any>) =>
-            Effect.mapInputContext(protect(app), (request: Context.Context<any>) => Context.merge(context, request))
-        )
-      ).layer
+      return layerMiddleware ??= layerMiddlewareOf(protect)
     },
     granted: Effect.contextWithEffect((context: Context.Context<any>) => {
       const sentence = flaw(id, provides, context)
@@ -309,8 +304,8 @@ export const Tag = <Self = never>(): <const Id extends string, AuthSelf, AuthId 
       Layer.effect(
         tag,
         Effect.gen(function*() {
-          const timeout = Duration.decodeUnknown(settings?.timeout ?? defaultTimeout)
-          if (Option.isNone(timeout) || !Duration.greaterThan(timeout.value, 0)) {
+          const timeout = toTimeout(settings?.timeout)
+          if (Option.isNone(timeout)) {
             return yield* Effect.dieMessage(`${id}: timeout is a positive duration`)
           }
           const context = yield* Effect.context<any>()

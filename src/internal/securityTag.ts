@@ -26,7 +26,7 @@ import * as openApi from "./openApi.js"
 import { refuseFalse } from "./permission.js"
 import * as routes from "./routes.js"
 import * as tagClass from "./tagClass.js"
-import { defaultTimeout } from "./wait.js"
+import { defaultTimeout, toTimeout } from "./wait.js"
 
 export const BackendTypeId = "~effect-security/SecurityConfig/Backend" as const
 
@@ -103,13 +103,7 @@ export const make = (id: string, options: {
       Effect.map(implementation, ({ exclude }) => routes.gated(id, router, exclude)),
     // Made once: a middleware is told apart by reference.
     get layerMiddleware() {
-      return layerMiddleware ??= HttpLayerRouter.middleware<{ provides: any }>()(
-        Effect.map(
-          Effect.context<any>(),
-          (context) => (app: Effect.Effect<any, any, any>) =>
-            Effect.mapInputContext(protect(app), (request: Context.Context<any>) => Context.merge(context, request))
-        )
-      ).layer
+      return layerMiddleware ??= layerMiddlewareOf(protect)
     },
     describe: (api: Layer.Layer<HttpApi.Api, any, any>) =>
       Layer.flatMap(api, (context) => {
@@ -199,8 +193,7 @@ export const wrongOption = (
       `trustedOrigins and origin take exact origins such as "https://app.example.com", not ${JSON.stringify(origin)}`
     )
   }
-  const timeout = Duration.decodeUnknown(options.timeout ?? defaultTimeout)
-  if (!Option.exists(timeout, Duration.greaterThan(0))) {
+  if (Option.isNone(toTimeout(options.timeout))) {
     return Option.some("timeout is a positive duration")
   }
   for (const [name, scheme] of Object.entries(options.security)) {
@@ -227,6 +220,18 @@ export const layerConfig = <S, A, R>(
         onSome: (sentence) => Effect.fail(ConfigError.InvalidData([], sentence))
       }))
   )
+
+/** `protect` for the routes of an `HttpLayerRouter`, with the services that its own Layer was built with. */
+export const layerMiddlewareOf = (
+  protect: (app: Effect.Effect<any, any, any>) => Effect.Effect<any, any, any>
+): unknown =>
+  HttpLayerRouter.middleware<{ provides: any }>()(
+    Effect.map(
+      Effect.context<any>(),
+      (context) => (app: Effect.Effect<any, any, any>) =>
+        Effect.mapInputContext(protect(app), (request: Context.Context<any>) => Context.merge(context, request))
+    )
+  ).layer
 
 /** What stands behind a Tag in a context that `build` made. */
 export const implementation = (

@@ -14,6 +14,10 @@ import type { SecurityError } from "../SecurityError.js"
 /** What anything that authentication waits for takes at most, when nobody says otherwise. */
 export const defaultTimeout: Duration.DurationInput = "2 seconds"
 
+/** A timeout that makes sense, or none. */
+export const toTimeout = (timeout: Duration.DurationInput | undefined): Option.Option<Duration.Duration> =>
+  Option.filter(Duration.decodeUnknown(timeout ?? defaultTimeout), Duration.greaterThan(0))
+
 const isSecurityError = (u: unknown): u is SecurityError =>
   u instanceof NotAuthorized || u instanceof PermissionDenied || u instanceof CrossSiteRejected ||
   u instanceof TooManyAttempts || u instanceof SecurityUnavailable

@@ -24,6 +24,7 @@ import type {
 } from "../SecurityError.js"
 import * as anonymous from "./internal/anonymous.js"
 import type { SessionStore } from "./SessionStore.js"
+import type { SessionVersions } from "./SessionVersions.js"
 
 // -----------------------------------------------------------------------------
 // Model
@@ -137,7 +138,7 @@ export interface Settings extends SecurityConfig.Settings {
 export interface TagOptions<in out Session, in out Encoded, in out Cookie> {
   readonly session: Schema.Schema<Session, Encoded>
   readonly cookie?: (Cookie & CookiePolicy.Check<Cookie>) | undefined
-  readonly versions?: SecurityConfig.Versions<Session> | undefined
+  readonly versions?: SessionVersions<Session> | undefined
 }
 
 /**
@@ -196,7 +197,7 @@ export const Tag = <Self = never>(): <
 (id: string, options: {
   readonly session: Schema.Schema<any, any>
   readonly cookie?: CookiePolicy.Options | undefined
-  readonly versions?: SecurityConfig.Versions<any> | undefined
+  readonly versions?: SessionVersions<any> | undefined
   readonly empty?: unknown
 }): any => {
   const cookie = options.cookie ?? {}

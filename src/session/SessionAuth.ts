@@ -28,6 +28,7 @@ import * as authenticated from "./internal/authenticated.js"
 import * as scheme from "./internal/scheme.js"
 import type { SessionStore } from "./SessionStore.js"
 import type { SessionId } from "./SessionToken.js"
+import type { SessionVersions } from "./SessionVersions.js"
 
 // -----------------------------------------------------------------------------
 // Model
@@ -182,7 +183,7 @@ export interface TagOptions<in out UserId, in out User, in out Session, in out C
   readonly session: Schema.Schema<Session, any>
   readonly cookie?: (Cookie & CookiePolicy.Check<Cookie>) | undefined
   readonly name?: string | undefined
-  readonly versions?: SecurityConfig.Versions<Session> | undefined
+  readonly versions?: SessionVersions<Session> | undefined
 }
 
 /**
@@ -250,7 +251,7 @@ export const Tag = <Self = never>(): <
   readonly session: Schema.Schema<any, any>
   readonly cookie?: CookiePolicy.Options | undefined
   readonly name?: string | undefined
-  readonly versions?: SecurityConfig.Versions<any> | undefined
+  readonly versions?: SessionVersions<any> | undefined
   readonly subject?: ((session: any) => string) | undefined
 }): any => {
   const name = options.name ?? "sessionCookie"

@@ -157,17 +157,20 @@ export const build = (
         return Option.isNone(decoded) ? yield* empty : decoded.value
       }))
 
+    const beginIn = (encoded: Encoded, userAgent: string) =>
+      sessions.begin({
+        encoded,
+        subject: null,
+        verifiedAt: undefined,
+        remember: true,
+        userAgent,
+        replaced: Option.none()
+      })
+
     const begin = (request: HttpServerRequest, encoded: Encoded) =>
       cookie.writing(() =>
         Effect.gen(function*() {
-          const held = yield* sessions.begin({
-            encoded,
-            subject: null,
-            verifiedAt: undefined,
-            remember: true,
-            userAgent: request.headers["user-agent"] ?? "",
-            replaced: Option.none()
-          })
+          const held = yield* beginIn(encoded, request.headers["user-agent"] ?? "")
           yield* cookie.grant(request, held, false)
           seenBy(request).isLive = true
         })
@@ -243,15 +246,7 @@ export const build = (
       rotate,
       mint: (session) =>
         Effect.map(
-          Effect.flatMap(codec.encode(session), (encoded) =>
-            sessions.begin({
-              encoded,
-              subject: null,
-              verifiedAt: undefined,
-              remember: true,
-              userAgent: "",
-              replaced: Option.none()
-            })),
+          Effect.flatMap(codec.encode(session), (encoded) => beginIn(encoded, "")),
           ({ token }) => `${policy.name}=${Redacted.value(token)}`
         )
     }

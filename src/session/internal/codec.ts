@@ -8,13 +8,15 @@ import type { Realm } from "./scheme.js"
 /** What of a record its data is. */
 export type Encoded = Pick<SessionRecord, "data" | "schemaVersion">
 
+type Stored = Encoded & Partial<Pick<SessionRecord, "subject">>
+
 /** Why the data of a record is no session. */
 export type Unreadable = "Undecodable" | "Newer"
 
 /** Sessions as text, and back. */
 export interface Codec {
   readonly encode: (session: unknown) => Effect.Effect<Encoded, SessionTooLarge>
-  readonly decode: (record: Encoded & Partial<Pick<SessionRecord, "subject">>) => Effect.Effect<any, Unreadable>
+  readonly decode: (record: Stored) => Effect.Effect<any, Unreadable>
 }
 
 const limit = 16 * 1024
@@ -32,7 +34,7 @@ export const make = ({ session, subject, versions }: Realm): Codec => {
   const parse = Schema.decode(json)
 
   /** Of an earlier version. A session stays its subject's: whatever says otherwise is no migration of it. */
-  const migrate = (record: Parameters<Codec["decode"]>[0]): Effect.Effect<any, Unreadable> =>
+  const migrate = (record: Stored): Effect.Effect<any, Unreadable> =>
     versions === undefined ? undecodable : Effect.flatMap(asUndecodable(parse(record.data)), (data) => {
       const migrated = versions.migrate(data, record.schemaVersion)
       return Option.isSome(migrated) && subject(migrated.value) === record.subject

@@ -9,15 +9,15 @@ import * as Credential from "../../http/Credential.js"
 import * as ResponseJar from "../../http/ResponseJar.js"
 import type { Carrier } from "../../internal/backend.js"
 import * as carrier from "../../internal/carrier.js"
-import type * as SecurityConfig from "../../SecurityConfig.js"
 import * as SessionToken from "../SessionToken.js"
+import type { SessionVersions } from "../SessionVersions.js"
 
 /** What a Tag says of its sessions, for every Layer that serves it. */
 export interface Realm {
   readonly id: string
   readonly cookie: CookiePolicy.Options
   readonly session: Schema.Schema<any, any>
-  readonly versions: SecurityConfig.Versions<any> | undefined
+  readonly versions: SessionVersions<any> | undefined
   /** Who a session belongs to: null for a session without a subject. */
   readonly subject: (session: any) => string | null
 }
