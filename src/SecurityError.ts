@@ -8,6 +8,7 @@
 import * as Cookies from "@effect/platform/Cookies"
 import * as HttpServerRespondable from "@effect/platform/HttpServerRespondable"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as problem from "./internal/problem.js"
@@ -97,7 +98,8 @@ export class NotAuthorized extends Schema.TaggedError<NotAuthorized>("effect-sec
 
 /**
  * The request is authenticated, and its user may not do this: 403. `reason` is for logs and handlers and is not
- * encoded; `vary` names the credential's header, which the backend of a guard says by itself.
+ * encoded; `vary` names the credential's header, which the backend of a guard says by itself; `challenge` is the value of
+ * `WWW-Authenticate` where another credential would do, one with more scopes (RFC 6750 section 3.1).
  *
  * @since 0.1.0
  * @category errors
@@ -109,14 +111,20 @@ export class PermissionDenied extends Schema.TaggedError<PermissionDenied>("effe
 ) {
   readonly reason: string
   readonly vary: string | undefined
+  readonly challenge: string | undefined
 
   constructor(
-    props?: { readonly reason?: string | undefined; readonly vary?: string | undefined } | void,
+    props?: {
+      readonly reason?: string | undefined
+      readonly vary?: string | undefined
+      readonly challenge?: string | undefined
+    } | void,
     options?: Schema.MakeOptions
   ) {
     super({}, options)
     this.reason = props?.reason ?? "unspecified"
     this.vary = props?.vary
+    this.challenge = props?.challenge
   }
 
   override get message(): string {
@@ -126,7 +134,11 @@ export class PermissionDenied extends Schema.TaggedError<PermissionDenied>("effe
   [HttpServerRespondable.symbol](): Effect.Effect<HttpServerResponse.HttpServerResponse> {
     return Effect.succeed(
       problem.response(this, {
-        headers: { "cache-control": "no-store", ...(this.vary === undefined ? {} : { vary: this.vary }) }
+        headers: {
+          "cache-control": "no-store",
+          ...(this.vary === undefined ? {} : { vary: this.vary }),
+          ...(this.challenge === undefined ? {} : { "www-authenticate": this.challenge })
+        }
       })
     )
   }
@@ -368,3 +380,20 @@ export type LoginError =
   | SecurityUnavailable
   | SessionTooLarge
   | CookieTooLarge
+
+// -----------------------------------------------------------------------------
+// Failures of building a Layer
+// -----------------------------------------------------------------------------
+
+/**
+ * A Layer was given what nothing should start with: a key that is weak, that is of another kind than the algorithms
+ * need, or that is no key. `reason` says which and why, and holds nothing of the key.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SecurityConfigError extends Data.TaggedError("SecurityConfigError")<{ readonly reason: string }> {
+  override get message(): string {
+    return this.reason
+  }
+}

@@ -16,9 +16,9 @@ import type * as Schema from "effect/Schema"
 import * as Exclusion from "./http/Exclusion.js"
 import * as ResponseJar from "./http/ResponseJar.js"
 import * as securityTag from "./internal/securityTag.js"
+import * as signIn from "./internal/signIn.js"
 import type * as SecurityConfig from "./SecurityConfig.js"
 import type * as Session from "./session/Session.js"
-import type * as SessionAuth from "./session/SessionAuth.js"
 import * as SessionToken from "./session/SessionToken.js"
 import * as Password from "./user/Password.js"
 import type * as UserRepository from "./user/UserRepository.js"
@@ -79,6 +79,7 @@ export const layerAs = <Self, Id extends string, UserId, User, Auth>(
         }),
         recheck: Effect.void,
         forget: () => undefined,
+        presence: { isPresent: () => true, headers: [], challenges: [], insufficient: () => undefined },
         exclude: Exclusion.make([]),
         security: tag.security
       })
@@ -86,20 +87,21 @@ export const layerAs = <Self, Id extends string, UserId, User, Auth>(
   )
 
 // -----------------------------------------------------------------------------
-// Cookies
+// Credentials
 // -----------------------------------------------------------------------------
 
-/** What the Layers of both kinds of sessions have behind `Supports`. */
-interface Mint {
-  readonly mint: (session: unknown) => Effect.Effect<string, unknown>
-}
+const mint = (tag: { readonly key: string }, auth: unknown) =>
+  Effect.flatMap(
+    Context.GenericTag<any, Pick<signIn.Operations, "mint">>(signIn.supportsKey(tag.key)),
+    (_) => Effect.orDie(_.mint(auth))
+  )
 
 /**
  * Begins a session in the store that is provided, and gives the value of a `Cookie` header that carries it, such as
- * `__Host-session=...`. Whatever fails is a defect.
+ * `__Host-session=...`. Whatever fails is a defect, and so is a Layer whose credential is no cookie.
  *
  * @since 0.1.0
- * @category cookies
+ * @category credentials
  * @example
  * ```ts
  * import { Effect, Schema } from "effect"
@@ -115,19 +117,32 @@ interface Mint {
  * ```
  */
 export const cookie: {
-  <Self, Id extends string, UserId, User, Session>(
-    tag: SessionAuth.TagClass<Self, Id, UserId, User, Session>,
-    session: NoInfer<Session>
+  <Self, Id extends string, UserId, User, Auth>(
+    tag: SecurityConfig.Base<Self, Id, UserId, User, Auth> & SecurityConfig.SignIn<Self, Auth>,
+    auth: NoInfer<Auth>
   ): Effect.Effect<string, never, SecurityConfig.Supports<Self, "login">>
   <Self, Id extends string, Session>(
     tag: Session.TagClass<Self, Id, Session>,
     session: NoInfer<Session>
   ): Effect.Effect<string, never, SecurityConfig.Supports<Self, "update">>
-} = (tag: { readonly key: string }, session: unknown): Effect.Effect<string, never, any> =>
-  Effect.flatMap(
-    Context.GenericTag<any, Mint>(securityTag.supportsKey(tag.key)),
-    (_) => Effect.orDie(_.mint(session))
-  )
+} = (tag: { readonly key: string }, auth: unknown): Effect.Effect<string, never, any> =>
+  Effect.flatMap(mint(tag, auth), ({ header, value }) =>
+    header === "cookie"
+      ? Effect.succeed(value)
+      : Effect.dieMessage(`SecurityTest.cookie: the credential of ${tag.key} is in the header ${header}`))
+
+/**
+ * Signs somebody in, and gives the header that carries the credential of the Layer in force, whatever that is: a cookie
+ * of a session or a token, or `Bearer` and a token. Whatever fails is a defect.
+ *
+ * @since 0.1.0
+ * @category credentials
+ */
+export const headers = <Self, Id extends string, UserId, User, Auth>(
+  tag: SecurityConfig.Base<Self, Id, UserId, User, Auth> & SecurityConfig.SignIn<Self, Auth>,
+  auth: NoInfer<Auth>
+): Effect.Effect<Readonly<Record<string, string>>, never, SecurityConfig.Supports<Self, "login">> =>
+  Effect.map(mint(tag, auth), ({ header, value }) => ({ [header]: value }))
 
 // -----------------------------------------------------------------------------
 // Arbitraries

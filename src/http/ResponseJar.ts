@@ -1,12 +1,13 @@
 /**
- * What authentication has to say in the response of one request: cookies that grant or end a credential, and the
- * headers `WWW-Authenticate`, `Cache-Control`, `Vary` and `Retry-After`. The jar belongs to the request, not to a
- * fiber, so that forks and parallel fibers write into the same one; a handler that every security Layer installs writes
- * it into the response, on every router.
+ * What authentication has to say in the response of one request: cookies and headers that grant a credential, cookies
+ * that end one, and the headers `WWW-Authenticate`, `Cache-Control`, `Vary` and `Retry-After`. The jar belongs to the
+ * request, not to a fiber, so that forks and parallel fibers write into the same one; a handler that every security
+ * Layer installs writes it into the response, on every router.
  *
  * @since 0.1.0
  */
 import type * as Cookies from "@effect/platform/Cookies"
+import * as Headers from "@effect/platform/Headers"
 import * as HttpApp from "@effect/platform/HttpApp"
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as HttpServerRespondable from "@effect/platform/HttpServerRespondable"
@@ -41,6 +42,18 @@ export interface Grant {
 }
 
 /**
+ * A header of the response that grants a bearer credential, under the same rule: `value` is the whole of it, `Bearer`
+ * and the token, which the rest of the request is asked about.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface HeaderGrant {
+  readonly value: Redacted.Redacted
+  readonly undo: Effect.Effect<void>
+}
+
+/**
  * @since 0.1.0
  * @category models
  */
@@ -50,14 +63,20 @@ export interface ResponseJar {
   /** By cookie name; a name is either in `grants` or in `clears`. */
   readonly grants: Map<string, Grant>
   readonly clears: Map<string, Cookies.Cookie>
+  /** By the name of the header, in lower case. */
+  readonly headers: Map<string, HeaderGrant>
   /** The credential that a cookie has since this request changed it; null when it was cleared. */
   readonly credentials: Map<string, Redacted.Redacted | null>
+  /** What a header would have to say since this request changed it, by name in lower case; null for nothing. */
+  readonly headerCredentials: Map<string, Redacted.Redacted | null>
   /** Which backend a cookie belongs to, by the id of its Tag. */
   readonly owners: Map<string, string>
   /** What each backend has found out about this request. */
   readonly remembered: WeakMap<object, unknown>
   /** `WWW-Authenticate` for a 401 that says nothing of its own. */
   challenge: string | undefined
+  /** The same for a 403. */
+  scopeChallenge: string | undefined
   /** The response shows what one user may see. */
   isPrivate: boolean
   /** The headers are on their way. */
@@ -104,10 +123,13 @@ export const get = (request: HttpServerRequest): ResponseJar => {
       vary: new Set(),
       grants: new Map(),
       clears: new Map(),
+      headers: new Map(),
       credentials: new Map(),
+      headerCredentials: new Map(),
       owners: new Map(),
       remembered: new WeakMap(),
       challenge: undefined,
+      scopeChallenge: undefined,
       isPrivate: false,
       isSent: false,
       status: 0,
@@ -175,6 +197,47 @@ export const clear = (request: HttpServerRequest, cookie: Cookies.Cookie): Effec
     return replaced?.undo ?? Effect.void
   })
 
+/**
+ * Puts a header that grants a credential into the jar, as `grant` does a cookie.
+ *
+ * @since 0.1.0
+ * @category writing
+ */
+export const grantHeader = (
+  request: HttpServerRequest,
+  header: string,
+  grant: HeaderGrant
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const jar = get(request)
+    const name = header.toLowerCase()
+    if (jar.isSent) {
+      return Effect.zipRight(grant.undo, Effect.die(new ResponseAlreadySent()))
+    }
+    const replaced = jar.headers.get(name)
+    jar.vary.add(header)
+    jar.headers.set(name, grant)
+    jar.headerCredentials.set(name, grant.value)
+    return replaced?.undo ?? Effect.void
+  })
+
+/**
+ * Takes back what a header of the response would have granted, and has the rest of the request see none.
+ *
+ * @since 0.1.0
+ * @category writing
+ */
+export const clearHeader = (request: HttpServerRequest, header: string): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const jar = get(request)
+    const name = header.toLowerCase()
+    const replaced = jar.headers.get(name)
+    jar.vary.add(header)
+    jar.headers.delete(name)
+    jar.headerCredentials.set(name, null)
+    return replaced?.undo ?? Effect.void
+  })
+
 // -----------------------------------------------------------------------------
 // Committing
 // -----------------------------------------------------------------------------
@@ -193,6 +256,12 @@ const withVary = (response: HttpServerResponse.HttpServerResponse, names: Iterab
   }
   return tokens.length === 0 ? response : HttpServerResponse.setHeader(response, "vary", tokens.join(", "))
 }
+
+// The platform can only set headers.
+const withoutHeader = (response: HttpServerResponse.HttpServerResponse, name: string) =>
+  Object.assign(Object.create(Object.getPrototypeOf(response)) as HttpServerResponse.HttpServerResponse, response, {
+    headers: Headers.remove(response.headers, name)
+  })
 
 // `HttpApi` encodes a failure without headers; its body says how long to wait.
 const retryAfter = (response: HttpServerResponse.HttpServerResponse): string | undefined => {
@@ -230,12 +299,23 @@ export const commit = (
       out = HttpServerResponse.removeCookie(out, name)
     }
   }
+  for (const [name, { value }] of self.headers) {
+    if (status < 400) {
+      out = HttpServerResponse.setHeader(out, name, Redacted.value(value))
+      writes = true
+    } else if (out.headers[name] === Redacted.value(value)) {
+      out = withoutHeader(out, name)
+    }
+  }
   const needsChallenge = status === 401 && out.headers["www-authenticate"] === undefined
   // A refusal of the application's own, that no backend was asked about, is taken for one of a cookie.
   const isOwn = needsChallenge ? self.challenge === undefined : isRefusal && self.vary.size === 0
   out = withVary(out, isOwn ? [...self.vary, "Cookie"] : self.vary)
   if (needsChallenge) {
     out = HttpServerResponse.setHeader(out, "www-authenticate", self.challenge ?? "Cookie")
+  }
+  if (status === 403 && self.scopeChallenge !== undefined && out.headers["www-authenticate"] === undefined) {
+    out = HttpServerResponse.setHeader(out, "www-authenticate", self.scopeChallenge)
   }
   const seconds = status === 429 || status === 503 ? retryAfter(out) : undefined
   if (seconds !== undefined && out.headers["retry-after"] === undefined) {
@@ -265,7 +345,7 @@ const undo = (jar: ResponseJar) =>
     if (jar.status < 400) {
       return Effect.void
     }
-    const withheld = Array.from(jar.grants.values()).filter((grant) => !grant.always)
+    const withheld = [...Array.from(jar.grants.values()).filter((grant) => !grant.always), ...jar.headers.values()]
     return Effect.forEach(withheld, (grant) =>
       Effect.zipRight(
         Effect.logInfo(`a credential was granted, but the response became ${jar.status}: it is undone`),
@@ -287,7 +367,7 @@ const handler: HttpApp.PreResponseHandler = (request, response) =>
     }
     jar.status = statusOf(request, response)
     const out = commit(jar, response, jar.status)
-    if (jar.grants.size === 0 || jar.willUndo) {
+    if (jar.grants.size + jar.headers.size === 0 || jar.willUndo) {
       return Effect.succeed(out)
     }
     jar.willUndo = true

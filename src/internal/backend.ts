@@ -29,7 +29,12 @@ export interface Carrier<C> {
   readonly header: string
   /** A browser sends it by itself, also when another site made it send the request: a cookie, HTTP Basic. */
   readonly isAmbient: boolean
-  readonly challenge: { readonly missing: string; readonly bad: string }
+  readonly challenge: {
+    readonly missing: string
+    readonly bad: string
+    /** Where the scheme has one for a good credential that does not reach far enough. */
+    readonly insufficient?: ((scope: string) => string) | undefined
+  }
   readonly read: (request: HttpServerRequest.HttpServerRequest) => Credential.Credential<C>
   /** Dies where the credential is another backend's: two that share a cookie would sign each other's people out. */
   readonly claim: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void>
@@ -51,7 +56,26 @@ export interface Implementation<out User, out Auth> {
   readonly security: Readonly<Record<string, HttpApiSecurity.HttpApiSecurity>>
   /** Makes the next question about this request ask again. */
   readonly forget: (request: HttpServerRequest.HttpServerRequest) => void
+  readonly presence: Presence
 }
+
+/** Where a backend looks for its credential, for somebody who asks several backends. */
+export interface Presence {
+  /** Whether the request has something in that place, good or bad. */
+  readonly isPresent: (request: HttpServerRequest.HttpServerRequest) => boolean
+  readonly headers: ReadonlyArray<string>
+  /** What a request without a credential is answered. */
+  readonly challenges: ReadonlyArray<string>
+  /** What a request is answered whose credential does not have this scope. */
+  readonly insufficient: (request: HttpServerRequest.HttpServerRequest, scope: string) => string | undefined
+}
+
+export const presence = (carrier: Carrier<any>): Presence => ({
+  isPresent: (request) => carrier.read(request)._tag !== "None",
+  headers: [carrier.header],
+  challenges: [carrier.challenge.missing],
+  insufficient: (_, scope) => carrier.challenge.insufficient?.(scope)
+})
 
 // -----------------------------------------------------------------------------
 // Services of the application

@@ -26,14 +26,43 @@ export const cookie = (name: string): Carrier<string> => ({
   }
 })
 
-const bearer: Carrier<string> = {
-  header: "Authorization",
-  isAmbient: false,
-  // RFC 6750 section 3.1: no error code where the request lacks any authentication information.
-  challenge: { missing: "Bearer", bad: "Bearer error=\"invalid_token\"" },
-  claim,
-  keyOf: (credential) => credential,
-  read: (request) => Credential.fromRequest(request, "authorization", Credential.bearer)
+/** A cookie that belongs to one backend, by the id of its Tag. */
+export const ownedCookie = (id: string, name: string): Carrier<string> => ({
+  ...cookie(name),
+  claim: (request) =>
+    Effect.suspend(() => {
+      const { owners } = ResponseJar.get(request)
+      const owner = owners.get(name) ?? id
+      owners.set(name, owner)
+      return owner === id
+        ? Effect.void
+        : Effect.dieMessage(`${owner} and ${id} share the cookie "${name}": give one of them another name`)
+    })
+})
+
+/** `Bearer` and a token in a header, or what it would have to say since this request changed it. */
+export const bearer = (header: string): Carrier<string> => {
+  const name = header.toLowerCase()
+  return {
+    header,
+    isAmbient: false,
+    // RFC 6750 section 3.1: no error code where the request lacks any authentication information.
+    challenge: {
+      missing: "Bearer",
+      bad: "Bearer error=\"invalid_token\"",
+      insufficient: (scope) => `Bearer error="insufficient_scope", scope="${scope}"`
+    },
+    claim,
+    keyOf: (credential) => credential,
+    read: (request) => {
+      const changed = ResponseJar.get(request).headerCredentials.get(name)
+      return changed === undefined
+        ? Credential.fromRequest(request, name, Credential.bearer)
+        : changed === null
+        ? Credential.none
+        : Credential.bearer(Redacted.value(changed))
+    }
+  }
 }
 
 const basic = (realm: string): Carrier<Credential.BasicCredentials> => {
@@ -62,7 +91,7 @@ const apiKey = (header: string): Carrier<string> => ({
 export const fromScheme = (scheme: HttpApiSecurity.HttpApiSecurity, realm: string): Carrier<Text> => {
   switch (scheme._tag) {
     case "Bearer":
-      return bearer as Carrier<Text>
+      return bearer("Authorization") as Carrier<Text>
     case "Basic":
       return basic(realm) as Carrier<Text>
     case "ApiKey":

@@ -35,9 +35,6 @@ interface Service {
   readonly [BackendTypeId]: backend.Implementation<any, any>
 }
 
-/** The key of what stands behind `Supports`: a Tag of its own, so that a Layer gives no more than it can do. */
-export const supportsKey = (id: string): string => `${id}/Supports`
-
 type Security = Readonly<Record<string, HttpApiSecurity.HttpApiSecurity>>
 
 // -----------------------------------------------------------------------------
@@ -208,11 +205,11 @@ export const wrongOption = (
 }
 
 /** A Layer whose settings come from `Config`: a wrong one is a `ConfigError`, as one that does not parse is. */
-export const layerConfig = <S, A, R>(
+export const layerConfig = <S, A, E, R>(
   settings: Config.Config.Wrap<S>,
   wrong: (settings: S) => Option.Option<string>,
-  layer: (settings: S) => Layer.Layer<A, never, R>
-): Layer.Layer<A, ConfigError.ConfigError, R> =>
+  layer: (settings: S) => Layer.Layer<A, E, R>
+): Layer.Layer<A, ConfigError.ConfigError | E, R> =>
   Layer.unwrapEffect(
     Effect.flatMap(Config.unwrap(settings), (settings) =>
       Option.match(wrong(settings), {
@@ -283,6 +280,7 @@ export const build = <C, R>(
       authenticate,
       recheck,
       forget: (request) => backend.forget(request, identity),
+      presence: backend.presence(options.carrier),
       exclude: Exclusion.make(options.exclude ?? []),
       security: options.security
     })

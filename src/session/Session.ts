@@ -14,6 +14,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as CookiePolicy from "../http/CookiePolicy.js"
 import * as securityTag from "../internal/securityTag.js"
+import * as signIn from "../internal/signIn.js"
 import type * as SecurityConfig from "../SecurityConfig.js"
 import type {
   CookieTooLarge,
@@ -200,11 +201,9 @@ export const Tag = <Self = never>(): <
   readonly versions?: SessionVersions<any> | undefined
   readonly empty?: unknown
 }): any => {
-  const cookie = options.cookie ?? {}
-  const prefix = cookie.domain === undefined && (cookie.path ?? "/") === "/" ? "__Host-" : "__Secure-"
   const realm: anonymous.AnonymousRealm = {
     id,
-    cookie: { ...cookie, name: cookie.name ?? `${prefix}${securityTag.nameOf(id)}` },
+    cookie: signIn.named(options.cookie, securityTag.nameOf(id)),
     session: options.session,
     versions: options.versions,
     subject: () => null,
@@ -217,7 +216,7 @@ export const Tag = <Self = never>(): <
     schema: options.session,
     layer,
     layerConfig: (settings: Config.Config.Wrap<Settings>) =>
-      securityTag.layerConfig<Settings, any, any>(
+      securityTag.layerConfig<Settings, any, never, any>(
         settings,
         (settings) => anonymous.wrongOption(realm, settings),
         layer

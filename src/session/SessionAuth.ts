@@ -16,6 +16,7 @@ import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import * as CookiePolicy from "../http/CookiePolicy.js"
 import * as securityTag from "../internal/securityTag.js"
+import * as signIn from "../internal/signIn.js"
 import type * as SecurityConfig from "../SecurityConfig.js"
 import type {
   CookieTooLarge,
@@ -255,31 +256,25 @@ export const Tag = <Self = never>(): <
   readonly subject?: ((session: any) => string) | undefined
 }): any => {
   const name = options.name ?? "sessionCookie"
-  const realm: authenticated.AuthenticatedRealm = {
+  const realm: signIn.Realm = {
     id,
     name,
     cookie: options.cookie ?? {},
-    session: options.session,
+    auth: options.session,
     versions: options.versions,
-    subject: options.subject ?? ((session: { readonly userId: string }) => String(session.userId))
+    subject: options.subject ?? signIn.userId
   }
-  const layer = (layerOptions: LayerOptions<any, any, any, any, any> & Settings) =>
-    Layer.scopedContext(authenticated.build(self, realm, layerOptions))
-  const self: SecurityConfig.Base<any, any, any, any, any> = securityTag.make(id, {
+  const self: SecurityConfig.Base<any, any, any, any, any> & SecurityConfig.SignIn<any, any> = securityTag.make(id, {
     provides: options.user,
     security: scheme.security(name, CookiePolicy.secureName(realm.cookie)) satisfies Readonly<
       Record<string, HttpApiSecurity.HttpApiSecurity>
     >,
     statics: {
+      ...signIn.withRealm(realm),
       auth: options.session,
       ...authenticated.accessors(id),
-      layer,
-      layerConfig: (layerOptions: any) =>
-        securityTag.layerConfig<Settings, any, any>(
-          layerOptions.settings,
-          (settings) => authenticated.wrongOption(realm, { ...layerOptions, ...settings }),
-          (settings) => layer({ ...layerOptions, ...settings })
-        )
+      layer: (options: any) => layer(self, options),
+      layerConfig: (options: any) => layerConfig(self, options)
     }
   })
   Object.defineProperty(self, "session", {
@@ -288,3 +283,61 @@ export const Tag = <Self = never>(): <
   })
   return self
 }
+
+// -----------------------------------------------------------------------------
+// Layers
+// -----------------------------------------------------------------------------
+
+/**
+ * Sessions in the `SessionStore`, for any Tag whose backend signs people in: one of `JwtAuth.Tag`, for example, so that
+ * a program changes from tokens to sessions by its Layer. A Tag of `SessionAuth.Tag` has it as its own `layer`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = <
+  Self,
+  Id extends string,
+  UserId,
+  User,
+  Session,
+  E,
+  R,
+  RG extends ReadonlyArray<unknown> = ReadonlyArray<never>
+>(
+  tag: SecurityConfig.Base<Self, Id, UserId, User, Session> & SecurityConfig.SignIn<Self, Session>,
+  options: LayerOptions<NoInfer<User>, NoInfer<Session>, E, R, RG> & Settings
+): Layer.Layer<
+  Self | SecurityConfig.Supports<Self, Stored>,
+  never,
+  SessionStore | SecurityConfig.WithoutRequest<R | RG[number]>
+> => Layer.scopedContext(authenticated.build(tag, signIn.realmOf(tag), options as any)) as any
+
+/**
+ * The same, with settings from `Config`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = <
+  Self,
+  Id extends string,
+  UserId,
+  User,
+  Session,
+  E,
+  R,
+  RG extends ReadonlyArray<unknown> = ReadonlyArray<never>
+>(
+  tag: SecurityConfig.Base<Self, Id, UserId, User, Session> & SecurityConfig.SignIn<Self, Session>,
+  options: LayerOptions<NoInfer<User>, NoInfer<Session>, E, R, RG> & { readonly settings: Config.Config.Wrap<Settings> }
+): Layer.Layer<
+  Self | SecurityConfig.Supports<Self, Stored>,
+  ConfigError,
+  SessionStore | SecurityConfig.WithoutRequest<R | RG[number]>
+> =>
+  securityTag.layerConfig<Settings, any, never, any>(
+    options.settings,
+    (settings) => authenticated.wrongOption(signIn.realmOf(tag), { ...options, ...settings } as any),
+    (settings) => layer(tag, { ...options, ...settings })
+  )

@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as ResponseJar from "../../http/ResponseJar.js"
 import * as securityTag from "../../internal/securityTag.js"
+import * as signIn from "../../internal/signIn.js"
 import * as tagClass from "../../internal/tagClass.js"
 import { SecurityUnavailable, SessionConflict } from "../../SecurityError.js"
 import type { SessionRecord, SessionStore } from "../SessionStore.js"
@@ -31,7 +32,7 @@ interface Writing {
   readonly clear: OnRequest<void, any>
   readonly rotate: OnRequest<void, any>
   /** Begins a session without a request, for `SecurityTest`: gives the value of a `Cookie` header. */
-  readonly mint: (session: any) => Effect.Effect<string, any>
+  readonly mint: signIn.Operations["mint"]
 }
 
 /** A realm of sessions without a subject. */
@@ -43,7 +44,7 @@ export interface AnonymousRealm extends Realm {
 /** A Tag with its statics, but for those that make its Layer. */
 export const make = (id: string, statics: object): any => {
   const tag: Context.Tag<any, Operations> = tagClass.make(id, 2)
-  const supports: Context.Tag<any, Writing> = tagClass.make(securityTag.supportsKey(id), 2)
+  const supports: Context.Tag<any, Writing> = tagClass.make(signIn.supportsKey(id), 2)
   return tagClass.addStatics(
     tagClass.addStatics(tag, {
       session: Effect.flatMap(tag, (_) => _.session),
@@ -247,10 +248,10 @@ export const build = (
       mint: (session) =>
         Effect.map(
           Effect.flatMap(codec.encode(session), (encoded) => beginIn(encoded, "")),
-          ({ token }) => `${policy.name}=${Redacted.value(token)}`
+          ({ token }) => ({ header: "cookie", value: `${policy.name}=${Redacted.value(token)}` })
         )
     }
     return Context.make(tag, { session } satisfies Operations).pipe(
-      Context.add(Context.GenericTag<any, Writing>(securityTag.supportsKey(realm.id)), writing)
+      Context.add(Context.GenericTag<any, Writing>(signIn.supportsKey(realm.id)), writing)
     )
   })

@@ -11,7 +11,7 @@ import * as CookiePolicy from "../../http/CookiePolicy.js"
 import * as ResponseJar from "../../http/ResponseJar.js"
 import * as backend from "../../internal/backend.js"
 import * as securityTag from "../../internal/securityTag.js"
-import * as tagClass from "../../internal/tagClass.js"
+import * as signIn from "../../internal/signIn.js"
 import { NotAuthorized, SecurityUnavailable } from "../../SecurityError.js"
 import * as SecurityEvents from "../../SecurityEvents.js"
 import type { SessionRecord, SessionStore } from "../SessionStore.js"
@@ -22,47 +22,28 @@ import * as scheme from "./scheme.js"
 import { contended, insistent } from "./sessions.js"
 import * as settings from "./settings.js"
 
-type OnRequest<A, E> = Effect.Effect<A, E, HttpServerRequest>
-
-interface LoginOptions {
-  readonly remember?: boolean | undefined
-  readonly verifiedAt?: DateTime.Utc | undefined
-}
-
-/** What stands behind `Supports`: a Layer that cannot do one of these does not have it, and its type says so. */
-interface Operations {
-  readonly login: (session: any, options?: LoginOptions) => OnRequest<void, any>
-  readonly logout: OnRequest<void, any>
-  readonly update: (f: (session: any) => any) => OnRequest<void, any>
-  readonly rotate: OnRequest<void, any>
-  readonly sessions: OnRequest<ReadonlyArray<unknown>, any>
-  readonly revoke: (id: SessionToken.SessionId) => OnRequest<void, any>
-  readonly revokeAll: (options?: { readonly except?: "current" | undefined }) => OnRequest<void, any>
+/** What a Layer over a store can do. */
+interface Operations extends signIn.Operations {
+  readonly update: (f: (session: any) => any) => signIn.OnRequest<void, any>
+  readonly rotate: signIn.OnRequest<void, any>
+  readonly sessions: signIn.OnRequest<ReadonlyArray<unknown>, any>
+  readonly revoke: (id: SessionToken.SessionId) => signIn.OnRequest<void, any>
+  readonly revokeAll: (options?: { readonly except?: "current" | undefined }) => signIn.OnRequest<void, any>
   readonly revokeSubject: (subject: string) => Effect.Effect<void, any>
-  /** Begins a session without a request, for `SecurityTest`: gives the value of a `Cookie` header. */
-  readonly mint: (session: any) => Effect.Effect<string, any>
 }
 
 /** The statics of a Tag through which its operations are reached. */
 export const accessors = (id: string) => {
-  const tag: Context.Tag<any, Operations> = tagClass.make(securityTag.supportsKey(id), 2)
-  const operation = <A, E>(f: (operations: Operations) => OnRequest<A, E>) => Effect.flatMap(tag, f)
+  const on = signIn.operation<Operations>(id)
   return {
-    login: (...args: Parameters<Operations["login"]>) => operation((_) => _.login(...args)),
-    logout: operation((_) => _.logout),
-    update: (f: (session: any) => any) => operation((_) => _.update(f)),
-    rotate: operation((_) => _.rotate),
-    sessions: operation((_) => _.sessions),
-    revoke: (id: SessionToken.SessionId) => operation((_) => _.revoke(id)),
-    revokeAll: (...args: Parameters<Operations["revokeAll"]>) => operation((_) => _.revokeAll(...args)),
-    revokeSubject: (subject: string) => operation((_) => _.revokeSubject(subject))
+    ...signIn.accessors(id),
+    update: (f: (session: any) => any) => on((_) => _.update(f)),
+    rotate: on((_) => _.rotate),
+    sessions: on((_) => _.sessions),
+    revoke: (id: SessionToken.SessionId) => on((_) => _.revoke(id)),
+    revokeAll: (...args: Parameters<Operations["revokeAll"]>) => on((_) => _.revokeAll(...args)),
+    revokeSubject: (subject: string) => on((_) => _.revokeSubject(subject))
   }
-}
-
-/** A realm whose sessions have a subject, and the scheme that stands for it in OpenAPI. */
-export interface AuthenticatedRealm extends scheme.Realm {
-  readonly name: string
-  readonly subject: (session: any) => string
 }
 
 interface Options<R>
@@ -71,10 +52,12 @@ interface Options<R>
   readonly retrieveUser: (session: any) => Effect.Effect<Option.Option<any>, any, R>
 }
 
+const sessionRealm = (realm: signIn.Realm): scheme.Realm => ({ ...realm, session: realm.auth })
+
 /** What is wrong with the options of a Layer. */
-export const wrongOption = (realm: AuthenticatedRealm, options: Options<any>): Option.Option<string> =>
+export const wrongOption = (realm: signIn.Realm, options: Options<any>): Option.Option<string> =>
   Option.orElse(
-    Either.getLeft(settings.resolve(realm, options)),
+    Either.getLeft(settings.resolve(sessionRealm(realm), options)),
     () =>
       securityTag.wrongOption({
         ...options,
@@ -85,11 +68,15 @@ export const wrongOption = (realm: AuthenticatedRealm, options: Options<any>): O
 /** A backend and its operations, in which every session lives in the `SessionStore`. */
 export const build = <R>(
   tag: Context.Tag<any, any>,
-  realm: AuthenticatedRealm,
+  realm: signIn.Realm,
   options: Options<R>
 ): Effect.Effect<Context.Context<any>, never, R | SessionStore | Scope> =>
   Effect.gen(function*() {
-    const { ask, carrier, codec, cookie, observer, policy, sessions } = yield* realms.make(realm, true, options)
+    const { ask, carrier, codec, cookie, observer, policy, sessions } = yield* realms.make(
+      sessionRealm(realm),
+      true,
+      options
+    )
 
     const refuse = (reason: string, cookies?: Cookies.Cookies) =>
       Effect.fail(
@@ -167,7 +154,7 @@ export const build = <R>(
     const begin = (session: any, replaced: Option.Option<SessionToken.SessionId>, userAgent: string, {
       remember = true,
       verifiedAt
-    }: LoginOptions = {}) =>
+    }: signIn.LoginOptions = {}) =>
       Effect.flatMap(codec.encode(session), (encoded) =>
         sessions.begin({
           encoded,
@@ -297,8 +284,8 @@ export const build = <R>(
       mint: (session) =>
         Effect.map(
           begin(session, Option.none(), ""),
-          ({ token }) => `${policy.name}=${Redacted.value(token)}`
+          ({ token }) => ({ header: "cookie", value: `${policy.name}=${Redacted.value(token)}` })
         )
     }
-    return Context.add(context, Context.GenericTag<any, Operations>(securityTag.supportsKey(realm.id)), operations)
+    return Context.add(context, Context.GenericTag<any, Operations>(signIn.supportsKey(realm.id)), operations)
   })

@@ -1,3 +1,5 @@
+import * as signIn from "../../internal/signIn.js"
+
 /** How long sessions last, in milliseconds. */
 export interface Lifetime {
   readonly idle: number
@@ -24,7 +26,7 @@ export const isLive = ({ absoluteDeadline, idleDeadline }: Deadlines, now: numbe
  * How long a store remembers that all sessions of a subject were ended, in milliseconds. A password that was verified
  * longer ago is too old to sign in with, since nobody knows what was ended meanwhile.
  */
-export const markMillis = 10 * 60 * 1_000
+export const markMillis = signIn.maxVerificationAge
 
 /** The deadlines of a session that begins now. */
 export const begin = ({ absolute, idle }: Lifetime, now: number) => ({

@@ -1,12 +1,10 @@
 import * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
 import * as OpenApi from "@effect/platform/OpenApi"
-import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
 import type * as CookiePolicy from "../../http/CookiePolicy.js"
 import * as Credential from "../../http/Credential.js"
-import * as ResponseJar from "../../http/ResponseJar.js"
 import type { Carrier } from "../../internal/backend.js"
 import * as carrier from "../../internal/carrier.js"
 import * as SessionToken from "../SessionToken.js"
@@ -33,18 +31,9 @@ export const security = (name: string, cookie: string): Readonly<Record<string, 
 
 /** A cookie that holds a token of the exact shape, or nothing that a store is asked about. */
 export const tokenCarrier = (realm: string, cookie: string): Carrier<SessionToken.SessionToken> => {
-  const text = carrier.cookie(cookie)
+  const text = carrier.ownedCookie(realm, cookie)
   return {
     ...text,
-    claim: (request) =>
-      Effect.suspend(() => {
-        const { owners } = ResponseJar.get(request)
-        const owner = owners.get(cookie) ?? realm
-        owners.set(cookie, owner)
-        return owner === realm
-          ? Effect.void
-          : Effect.dieMessage(`${owner} and ${realm} share the cookie "${cookie}": give one of them another name`)
-      }),
     keyOf: Redacted.value,
     read: (request) => {
       const credential = text.read(request)
