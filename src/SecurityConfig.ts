@@ -28,6 +28,8 @@ import type * as GuardModule from "./Guard.js"
 import type * as CrossSite from "./http/CrossSite.js"
 import type * as Exclusion from "./http/Exclusion.js"
 import * as carrier from "./internal/carrier.js"
+import * as internalFirstOf from "./internal/firstOf.js"
+import { MembersTypeId } from "./internal/openApi.js"
 import * as internalRoutes from "./internal/routes.js"
 import * as tag from "./internal/securityTag.js"
 import type {
@@ -510,11 +512,145 @@ export const Tag = <Self = never>(): <
     statics: {
       layer,
       layerConfig: (layerOptions: any) =>
-        tag.layerConfig<Settings, any, any>(
+        tag.layerConfig<Settings, any, never, any>(
           layerOptions.settings,
           (settings) => tag.wrongOption({ ...settings, security }),
           (settings) => layer({ ...layerOptions, ...settings })
         )
+    }
+  })
+  return self
+}
+
+// -----------------------------------------------------------------------------
+// Several backends
+// -----------------------------------------------------------------------------
+
+/**
+ * Options of the Layer of `firstOf`. `exclude` is read by its own `middleware` alone.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FirstOfOptions {
+  readonly exclude?: ReadonlyArray<Exclusion.Entry> | undefined
+}
+
+/**
+ * A Tag made by `SecurityConfig.firstOf`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FirstOf<
+  in out Self,
+  in out Id extends string,
+  in out UserId,
+  in out User,
+  in out Auth,
+  in out Members
+> extends Base<Self, Id, UserId, User, Auth> {
+  /** It is served by what serves its members. */
+  readonly layer: (options?: FirstOfOptions) => Layer.Layer<Self, never, Members>
+}
+
+/**
+ * @since 0.1.0
+ * @category type-level
+ */
+export type SelfOf<M> = M extends Context.Tag<infer Self, any> ? Self : never
+
+/**
+ * @since 0.1.0
+ * @category type-level
+ */
+export type UserIdOf<M> = M extends { readonly provides: Context.Tag<infer UserId, any> } ? UserId : never
+
+/**
+ * @since 0.1.0
+ * @category type-level
+ */
+export type UserOf<M> = M extends { readonly provides: Context.Tag<any, infer User> } ? User : never
+
+/**
+ * What the credential of a member says.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type AuthOf<M> = M extends { readonly authenticated: Effect.Effect<Authenticated<any, infer Auth>, any, any> } ?
+  Auth :
+  never
+
+/**
+ * The sentence by which the compiler refuses members that provide different users.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type CheckMembers<Members extends ReadonlyArray<unknown>> = [UserIdOf<Members[number]>] extends
+  [UserIdOf<Members[0]>] ? unknown
+  : "The members of `firstOf` provide different users: declare all of them with the same `user` Tag"
+
+/**
+ * Lets in whom one of several backends knows: an API key or a session or a token on one endpoint. They are asked in
+ * order, and the first that **finds its credential** in the request decides, whether it is good, bad, or cannot be
+ * checked for an outage; only a request without the credential of one is asked for that of the next. So backends that
+ * read a header stand before those that read a cookie, which a browser sends by itself, and of two that read the same
+ * place the second is never asked.
+ *
+ * A request without any is 401 with the challenges of all. OpenAPI lists every scheme as an alternative. `auth` is that
+ * of the member that decided; what only one of them can do, `login` for example, is called on that one, and is seen at
+ * once. `whileAuthenticated` ends with the credential that let the request in, also where another is still good. Its
+ * Layer dies when two members have the same scheme name.
+ *
+ * @since 0.1.0
+ * @category tags
+ * @example
+ * ```ts
+ * import { Context, Schema } from "effect"
+ * import { SecurityConfig, SessionAuth } from "effect-security"
+ *
+ * class CurrentUser extends Context.Tag("app/CurrentUser")<CurrentUser, { readonly name: string }>() {}
+ *
+ * class KeyAuth extends SecurityConfig.Tag<KeyAuth>()("app/KeyAuth", {
+ *   scheme: SecurityConfig.apiKey({ in: "header", key: "x-api-key" }),
+ *   user: CurrentUser
+ * }) {}
+ *
+ * class Auth extends SessionAuth.Tag<Auth>()("app/Auth", {
+ *   user: CurrentUser,
+ *   session: Schema.Struct({ userId: Schema.String })
+ * }) {}
+ *
+ * export class Either extends SecurityConfig.firstOf<Either>()("app/Either", [KeyAuth, Auth]) {}
+ *
+ * export const EitherLive = Either.layer() // needs KeyAuth and Auth
+ * ```
+ */
+export const firstOf = <Self = never>(): <
+  const Id extends string,
+  const Members extends readonly [Base<any, any, any, any, any>, ...ReadonlyArray<Base<any, any, any, any, any>>]
+>(
+  id: Id,
+  members: Members & CheckMembers<Members>
+) => [Self] extends [never] ? MissingSelf<"SecurityConfig.firstOf">
+  : FirstOf<
+    Self,
+    Id,
+    UserIdOf<Members[0]>,
+    UserOf<Members[0]>,
+    AuthOf<Members[number]>,
+    SelfOf<Members[number]>
+  > =>
+(id: string, members: ReadonlyArray<Base<any, any, any, any, any>>): any => {
+  const self: Base<any, any, any, any, any> = tag.make(id, {
+    provides: members[0]!.provides,
+    security: internalFirstOf.security(members),
+    statics: {
+      [MembersTypeId]: members,
+      layer: (options?: FirstOfOptions) =>
+        Layer.scopedContext(internalFirstOf.build(self, members, options?.exclude ?? []))
     }
   })
   return self

@@ -10,30 +10,64 @@ import * as problem from "./problem.js"
 
 type Security = Readonly<Record<string, HttpApiSecurity.HttpApiSecurity>>
 
+const mapValues = (record: any, f: (value: any, key: string) => any): any =>
+  Object.fromEntries(Object.entries(record ?? {}).map(([key, value]) => [key, f(value, key)]))
+
+/** A security scheme object of a kind that the platform's schemes do not know, for the one that it stands on. */
+export class SchemeObject
+  extends Context.Tag("effect-security/internal/SchemeObject")<SchemeObject, Readonly<Record<string, unknown>>>()
+{}
+
 /** A security scheme object (OpenAPI 3.1 section 4.8.27). */
 const toOpenApi = (security: HttpApiSecurity.HttpApiSecurity): OpenApi.OpenAPISecurityScheme => {
   const description = Option.match(Context.getOption(security.annotations, OpenApi.Description), {
     onNone: () => ({}),
     onSome: (description) => ({ description })
   })
+  const own = Context.getOption(security.annotations, SchemeObject)
+  if (Option.isSome(own)) {
+    // A copy: who changes one document changes no other.
+    return { ...structuredClone(own.value), ...description } as unknown as OpenApi.OpenAPISecurityScheme
+  }
   switch (security._tag) {
     case "ApiKey":
       return { type: "apiKey", name: security.key, in: security.in, ...description }
     case "Basic":
       return { type: "http", scheme: "basic", ...description }
     case "Bearer":
-      return { type: "http", scheme: "bearer", ...description }
+      return {
+        type: "http",
+        scheme: "bearer",
+        ...Option.match(Context.getOption(security.annotations, OpenApi.Format), {
+          onNone: () => ({}),
+          onSome: (bearerFormat) => ({ bearerFormat })
+        }),
+        ...description
+      }
   }
 }
 
-/** Every security Tag of an api, whichever level it stands on. */
+/** Marks the Tag that stands for several, and lists them. */
+export const MembersTypeId = "~effect-security/members" as const
+
+const membersOf = (
+  tag: HttpApiMiddleware.TagClassSecurityAny
+): ReadonlyArray<HttpApiMiddleware.TagClassSecurityAny> =>
+  hasProperty(tag, MembersTypeId)
+    ? (tag[MembersTypeId] as ReadonlyArray<HttpApiMiddleware.TagClassSecurityAny>).flatMap(membersOf)
+    : [tag]
+
+/** Every security Tag of an api that reads a credential, whichever level it stands on. */
 const securityTags = (api: HttpApi.HttpApi.AnyWithProps): ReadonlyArray<HttpApiMiddleware.TagClassSecurityAny> => {
   const tags = new Set<HttpApiMiddleware.TagClassAny>(api.middlewares)
   HttpApi.reflect(api as any, {
     onGroup: ({ group }) => group.middlewares.forEach((tag) => tags.add(tag)),
     onEndpoint: ({ middleware }) => middleware.forEach((tag) => tags.add(tag))
   })
-  return Array.from(tags).filter(isSecurityTag)
+  const all = Array.from(tags)
+  return Array.from(
+    new Set([...all.filter(isSecurityTag), ...scopedOf(all).map(({ auth }) => auth)].flatMap(membersOf))
+  )
 }
 
 type Requirement = Readonly<Record<string, ReadonlyArray<string>>>
@@ -41,13 +75,38 @@ type Requirement = Readonly<Record<string, ReadonlyArray<string>>>
 const isSecurityTag = (tag: HttpApiMiddleware.TagClassAny): tag is HttpApiMiddleware.TagClassSecurityAny =>
   hasProperty(tag, "security")
 
-const schemesOf = (tag: HttpApiMiddleware.TagClassSecurityAny): ReadonlyArray<Requirement> =>
-  Object.keys(tag.security).map((name) => ({ [name]: [] }))
+/** Marks the Tag of required scopes, which has no security scheme: it holds the backend's Tag and the scopes. */
+export const ScopesTypeId = "~effect-security/scopes" as const
+
+interface Scoped {
+  readonly auth: HttpApiMiddleware.TagClassSecurityAny
+  readonly scopes: ReadonlyArray<string>
+}
+
+const scopedOf = (tags: ReadonlyArray<HttpApiMiddleware.TagClassAny>): ReadonlyArray<Scoped> =>
+  tags.flatMap((tag) => hasProperty(tag, ScopesTypeId) ? [tag[ScopesTypeId] as Scoped] : [])
+
+const schemesOf = (
+  tag: HttpApiMiddleware.TagClassSecurityAny,
+  scoped: ReadonlyArray<Scoped> = []
+): ReadonlyArray<Requirement> => {
+  const scopes = new Set(scoped.filter(({ auth }) => auth.key === tag.key).flatMap(({ scopes }) => scopes))
+  return Object.keys(tag.security).map((name) => ({ [name]: Array.from(scopes) }))
+}
+
+/** Two Tags may stand for one scheme, each with scopes of its own. */
+const both = (requirement: Requirement, other: Requirement): Requirement => ({
+  ...requirement,
+  ...mapValues(other, (scopes, name) => Array.from(new Set([...requirement[name] ?? [], ...scopes])))
+})
 
 /** Every Tag in front of an endpoint has to be satisfied, each by one of its schemes. */
-const required = (tags: ReadonlyArray<HttpApiMiddleware.TagClassSecurityAny>): ReadonlyArray<Requirement> =>
+const required = (
+  tags: ReadonlyArray<HttpApiMiddleware.TagClassSecurityAny>,
+  scoped: ReadonlyArray<Scoped>
+): ReadonlyArray<Requirement> =>
   tags.length === 0 ? [] : tags.reduce<ReadonlyArray<Requirement>>(
-    (all, tag) => all.flatMap((requirement) => schemesOf(tag).map((scheme) => ({ ...requirement, ...scheme }))),
+    (all, tag) => all.flatMap((requirement) => schemesOf(tag, scoped).map((scheme) => both(requirement, scheme))),
     [{}]
   )
 
@@ -64,10 +123,16 @@ const requirements = (api: HttpApi.HttpApi.AnyWithProps) => {
     onGroup: () => undefined,
     onEndpoint: ({ endpoint, middleware }) => {
       const own = Array.from(middleware).filter(isSecurityTag)
-      const all = new Set([...Array.from(api.middlewares).filter(isSecurityTag), ...own])
+      const scoped = scopedOf([...api.middlewares, ...middleware])
+      const all = new Set([
+        ...Array.from(api.middlewares).filter(isSecurityTag),
+        ...own,
+        // Who requires scopes of a backend requires the backend.
+        ...scoped.map(({ auth }) => auth)
+      ])
       byOperation.set(`${endpoint.method.toLowerCase()} ${endpoint.path.replace(/:(\w+)\??/g, "{$1}")}`, {
-        written: own.flatMap(schemesOf),
-        meant: required(Array.from(all))
+        written: own.flatMap((tag) => schemesOf(tag)),
+        meant: required(Array.from(all), scoped)
       })
     }
   })
@@ -120,9 +185,6 @@ const withProblemType = (response: any): any => {
     : response
 }
 
-const mapValues = (record: any, f: (value: any, key: string) => any): any =>
-  Object.fromEntries(Object.entries(record ?? {}).map(([key, value]) => [key, f(value, key)]))
-
 /** An operation as it is: what the application has written itself stays. */
 const corrected = (
   operation: any,
@@ -142,8 +204,10 @@ export const withSecurity = <A extends HttpApi.HttpApi.AnyWithProps>(api: A, inF
   return api.annotate(OpenApi.Transform, (spec) => {
     const document: any = Option.match(previous, { onNone: () => spec, onSome: (transform) => transform(spec) })
     const securitySchemes = { ...document.components?.securitySchemes }
+    const isRequired = (name: string) =>
+      Array.from(required.values()).some(({ meant }) => meant.some((requirement) => name in requirement))
     for (const [name, security] of Object.entries(inForce)) {
-      if (securitySchemes[name] !== undefined) {
+      if (securitySchemes[name] !== undefined || isRequired(name)) {
         securitySchemes[name] = toOpenApi(security)
       }
     }
