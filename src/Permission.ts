@@ -6,26 +6,20 @@
  *
  * @since 0.1.0
  */
-import * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
+import type * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
 import type * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
-import { HttpServerRequest } from "@effect/platform/HttpServerRequest"
+import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Effectable from "effect/Effectable"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { isObject } from "effect/Predicate"
-import * as Scope from "effect/Scope"
-import * as ResponseJar from "./http/ResponseJar.js"
 import { provideRequest } from "./internal/backend.js"
+import * as evidence from "./internal/evidence.js"
 import { ask } from "./internal/permission.js"
-import * as routes from "./internal/routes.js"
-import { layerMiddlewareOf } from "./internal/securityTag.js"
-import * as tagClass from "./internal/tagClass.js"
 import { toTimeout } from "./internal/wait.js"
 import type * as SecurityConfig from "./SecurityConfig.js"
-import { SecurityError } from "./SecurityError.js"
+import type { SecurityError } from "./SecurityError.js"
 
 // -----------------------------------------------------------------------------
 // Model
@@ -50,7 +44,7 @@ export interface Granted<in out P> {
  * @since 0.1.0
  * @category type ids
  */
-export const PolicyTypeId: PolicyTypeId = "~effect-security/Permission/Policy"
+export const PolicyTypeId: PolicyTypeId = evidence.PolicyTypeId
 
 /**
  * @since 0.1.0
@@ -147,90 +141,8 @@ export interface TagOptions<in out AuthSelf, in out AuthId extends string, in ou
 }
 
 // -----------------------------------------------------------------------------
-// Evidence
-// -----------------------------------------------------------------------------
-
-/** Says nothing by itself: what it is evidence of is known here alone. */
-type Evidence = Readonly<Record<never, never>>
-
-interface Issued {
-  /** The Tag of the evidence: one a permission. */
-  readonly of: Context.Tag<any, Evidence>
-  /** None for `unsafeGrant`. */
-  readonly jar: ResponseJar.ResponseJar | undefined
-  isOver: boolean
-}
-
-const issued = new WeakMap<object, Issued>()
-
-const issue = (of: Context.Tag<any, Evidence>, jar: ResponseJar.ResponseJar | undefined): Evidence => {
-  const evidence = Object.freeze({})
-  issued.set(evidence, { of, jar, isOver: false })
-  return evidence
-}
-
-const issueFor = (of: Context.Tag<any, Evidence>, request: HttpServerRequest): Effect.Effect<Evidence> =>
-  Effect.contextWithEffect((context: Context.Context<never>) => {
-    const evidence = issue(of, ResponseJar.get(request))
-    return Option.match(Context.getOption(context as Context.Context<Scope.Scope>, Scope.Scope), {
-      onNone: () => Effect.succeed(evidence),
-      onSome: (scope) => Effect.as(Scope.addFinalizer(scope, Effect.sync(() => end(evidence))), evidence)
-    })
-  })
-
-const end = (evidence: Evidence): void => {
-  const known = issued.get(evidence)
-  if (known !== undefined) {
-    known.isOver = true
-  }
-}
-
-/** What is wrong with what a context holds as the evidence of a permission. */
-const flaw = (
-  permission: string,
-  of: Context.Tag<any, Evidence>,
-  context: Context.Context<any>
-): string | undefined => {
-  const evidence: unknown = Context.getOrElse(context, of, () => undefined as unknown as Evidence)
-  const known = isObject(evidence) ? issued.get(evidence) : undefined
-  if (known === undefined) {
-    return `${permission} was not checked: what the context holds is no evidence of it`
-  }
-  if (known.of !== of) {
-    return `${permission} was not checked: what the context holds is evidence of another permission`
-  }
-  if (known.jar === undefined) {
-    return undefined
-  }
-  const request = Context.getOption(context, HttpServerRequest)
-  if (Option.isNone(request) || ResponseJar.get(request.value) !== known.jar) {
-    return `${permission} was checked for another request than the one at hand`
-  }
-  return known.isOver
-    ? `${permission} was checked for a request that is over: a job that outlives it needs Permission.unsafeGrant`
-    : undefined
-}
-
-// -----------------------------------------------------------------------------
 // Tags
 // -----------------------------------------------------------------------------
-
-interface Checked {
-  readonly user: unknown
-  readonly evidence: Evidence
-}
-
-/** `HttpApi` runs what stands under a Tag's key and provides what it gives; the Tag's own statics need the user too. */
-class Service extends Effectable.Class<Evidence, SecurityError, HttpServerRequest> {
-  readonly [PolicyTypeId]: { readonly check: Effect.Effect<Checked, SecurityError, HttpServerRequest> }
-  constructor(check: Effect.Effect<Checked, SecurityError, HttpServerRequest>) {
-    super()
-    this[PolicyTypeId] = { check }
-  }
-  override commit(): Effect.Effect<Evidence, SecurityError, HttpServerRequest> {
-    return Effect.map(this[PolicyTypeId].check, ({ evidence }) => evidence)
-  }
-}
 
 /**
  * Makes a permission: one Tag, whose Layer holds the policy. Who is not signed in gets 401, who may not pass 403, and
@@ -272,37 +184,10 @@ export const Tag = <Self = never>(): <const Id extends string, AuthSelf, AuthId 
 ) => [Self] extends [never] ? SecurityConfig.MissingSelf<"Permission.Tag">
   : TagClass<Self, Id, AuthSelf, UserId, User> =>
 (id: string, { auth }: TagOptions<any, any, any, any, any>): any => {
-  const tag: Context.Tag<any, Service> = tagClass.make(id, 1)
-  const provides: Context.Tag<any, Evidence> = Context.GenericTag(`effect-security/Permission/Granted/${id}`)
-  const protect = <A, E, R>(self: Effect.Effect<A, E, R>) =>
-    routes.protectedBy(
-      [auth.key, id],
-      self,
-      ResponseJar.installLast(
-        Effect.flatMap(Effect.flatMap(tag, (service) => service[PolicyTypeId].check), ({ evidence, user }) =>
-          self.pipe(Effect.provideService(provides, evidence), Effect.provideService(auth.provides, user)))
-      )
-    )
-  let layerMiddleware: unknown
-  return tagClass.addStatics(tag, {
-    [HttpApiMiddleware.TypeId]: HttpApiMiddleware.TypeId,
-    [routes.ProtectsTypeId]: auth.key,
-    // Read by `HttpApi`, and in no type: it would be a way to the evidence.
-    provides,
-    failure: SecurityError,
-    optional: false,
-    protect,
-    // Made once: a middleware is told apart by reference.
-    get layerMiddleware() {
-      return layerMiddleware ??= layerMiddlewareOf(protect)
-    },
-    granted: Effect.contextWithEffect((context: Context.Context<any>) => {
-      const sentence = flaw(id, provides, context)
-      return sentence === undefined ? Effect.void : Effect.dieMessage(sentence)
-    }),
+  const self: Context.Tag<any, any> = evidence.make(id, auth, {
     layer: (policy: (user: any) => Effect.Effect<void, any, any>, settings?: Settings) =>
-      Layer.effect(
-        tag,
+      evidence.layer(
+        self,
         Effect.gen(function*() {
           const timeout = toTimeout(settings?.timeout)
           if (Option.isNone(timeout)) {
@@ -311,18 +196,16 @@ export const Tag = <Self = never>(): <const Id extends string, AuthSelf, AuthId 
           const context = yield* Effect.context<any>()
           const provide = provideRequest(context)
           const found = Effect.provideService(auth.user, auth, Context.unsafeGet(context, auth))
-          return new Service(Effect.flatMap(HttpServerRequest, (request) =>
-            Effect.flatMap(found, (user) =>
-              Effect.map(
-                Effect.zipRight(
-                  ask(() => provide(policy(user)), { by: id, what: `the policy of ${id}`, timeout: timeout.value }),
-                  issueFor(provides, request)
-                ),
-                (evidence): Checked => ({ user, evidence })
-              ))))
+          return () =>
+            Effect.tap(
+              found,
+              (user) =>
+                ask(() => provide(policy(user)), { by: id, what: `the policy of ${id}`, timeout: timeout.value })
+            )
         })
       )
   })
+  return self
 }
 
 // -----------------------------------------------------------------------------
@@ -354,6 +237,6 @@ export const unsafeGrant = <P>(
   permission: Context.Tag<P, Policy<P>>
 ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Exclude<R, Granted<P>>> =>
 (self) => {
-  const { provides } = permission as unknown as { readonly provides: Context.Tag<any, Evidence> }
-  return Effect.provideService(self, provides, issue(provides, undefined))
+  const { provides } = permission as unknown as { readonly provides: Context.Tag<any, evidence.Evidence> }
+  return Effect.provideService(self, provides, evidence.issue(provides, undefined))
 }

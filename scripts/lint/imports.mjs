@@ -4,7 +4,7 @@ import { implementationModules, isInternal } from "../lib/project.mjs"
 import { fileOf } from "./rule.mjs"
 
 const backends = ["session", "jwt", "user"]
-const core = ["SecurityConfig", "SecurityError", "Guard", "Permission", "SecurityEvents", "SecurityMetrics"]
+const core = ["SecurityConfig", "SecurityError", "Guard", "Permission", "Scopes", "SecurityEvents", "SecurityMetrics"]
 
 /**
  * For each part of the house the parts that it may import. A part is a folder of src or a file directly in it.
