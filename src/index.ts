@@ -1,6 +1,7 @@
 /**
  * Everything that a front end may import too. Implementation modules have entry points of their own:
- * `effect-security/user/PasswordHasherArgon2`, `effect-security/user/PasswordHasherScrypt`.
+ * `effect-security/jwt/JwtKeysJose`, `effect-security/user/PasswordHasherArgon2`,
+ * `effect-security/user/PasswordHasherScrypt`.
  *
  * @since 0.1.0
  */
@@ -11,7 +12,13 @@ export * as CrossSite from "./http/CrossSite.js"
 export * as Exclusion from "./http/Exclusion.js"
 export * as RequestBody from "./http/RequestBody.js"
 export * as ResponseJar from "./http/ResponseJar.js"
+export * as Jwt from "./jwt/Jwt.js"
+export * as JwtAuth from "./jwt/JwtAuth.js"
+export * as JwtCookieAuth from "./jwt/JwtCookieAuth.js"
+export * as JwtKeys from "./jwt/JwtKeys.js"
+export * as OAuth2PasswordBearer from "./jwt/OAuth2PasswordBearer.js"
 export * as Permission from "./Permission.js"
+export * as Scopes from "./Scopes.js"
 export * as SecurityConfig from "./SecurityConfig.js"
 export * as SecurityError from "./SecurityError.js"
 export * as SecurityEvents from "./SecurityEvents.js"

@@ -41,6 +41,7 @@ export const publicModules = () =>
  * @type {Record<string, ReadonlyArray<string>>}
  */
 export const implementationModules = {
+  "jwt/JwtKeysJose": ["jose"],
   "user/PasswordHasherArgon2": ["@node-rs/argon2"],
   "user/PasswordHasherScrypt": ["node:crypto"]
 }

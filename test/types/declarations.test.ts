@@ -35,6 +35,11 @@ describe("the declarations of an application's program", () => {
       "declare const Auth_base: SessionAuth.TagClass<Auth, \"app/Auth\", CurrentUser, User, "
     )
     expect(declarations).toContain("declare const ApiKeyAuth_base: SecurityConfig.TagClass<ApiKeyAuth, ")
+    expect(declarations).toContain("declare const JwtBackend_base: JwtAuth.TagClass<JwtBackend, \"app/JwtBackend\", ")
+    expect(declarations).toContain("declare const WriteArticles_base: Scopes.TagClass<WriteArticles, ")
+    expect(declarations).toContain(
+      "declare const Either_base: SecurityConfig.FirstOf<Either, \"app/Either\", CurrentUser, User, "
+    )
     expect(declarations).toContain("export declare const AuthLive: Layer.Layer<")
     expect(declarations).not.toMatch(/internal|import\("[./]/)
   }, 120_000)

@@ -82,7 +82,23 @@ const expressions: ReadonlyArray<readonly [marked: string, ...names: ReadonlyArr
   ["const |routes|", "Layer.Layer<never, never, ", "HttpLayerRouter.HttpRouter"],
   ["const |served|", "Layer.Layer<never, never, ", "HttpServer.HttpServer"],
   ["const |UserGroup|", "Layer.Layer<HttpApiGroup.ApiGroup<\"app\", \"user\">, never, ", "Supports<Auth, \"login\">"],
-  ["const |ApiLive|", "Layer.Layer<HttpApi.Api, never, Users>"]
+  ["const |ApiLive|", "Layer.Layer<HttpApi.Api, never, Users>"],
+  ["class |Either| extends", "class Either"],
+  ["SecurityConfig.|firstOf|<Either>()", "SecurityConfig.CheckMembers<Members>", "SecurityConfig.FirstOf<Either, Id, "],
+  [
+    "Either.|layer|({",
+    "FirstOf<Either, \"app/Either\", CurrentUser, User, ",
+    "FirstOfOptions",
+    "Layer.Layer<Either, never, "
+  ],
+  ["const |EitherLive|", "Layer.Layer<Either, never, Auth | ApiKeyAuth>"],
+  ["const |eitherMe|", "SecurityConfig.Authenticated<User, "],
+  ["JwtAuth.|Tag|<JwtBackend>()", "JwtAuth.TagOptions<", "JwtAuth.TagClass<JwtBackend, Id, UserId, User, Claims>"],
+  ["const |JwtLive|", "Layer.Layer<", "Supports<JwtBackend, JwtAuth.Bearer>", "SecurityConfigError"],
+  ["const |SwappedLive|", "Layer.Layer<", "Supports<Auth, JwtAuth.Bearer>", "JwtKeys"],
+  ["const |currentToken|", "Effect.Effect<Jwt.Token, SecurityError.SecurityError, "],
+  ["Scopes.|Tag|<WriteArticles>()", "Scopes.TagOptions<", "Scopes.TagClass<WriteArticles, Id, "],
+  ["const |WriteArticlesLive|", "Layer.Layer<WriteArticles, never, JwtBackend>"]
 ]
 
 describe("a hover is at most 5 lines of named types", () => {
