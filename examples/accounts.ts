@@ -1,4 +1,4 @@
-// What both session programs share: who signs in, what a session holds, and what signing up and in means. None of it
+// What the programs share: who signs in, what a session holds, and what signing up and in means. None of it
 // knows which router, store or credential is in force.
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
 import { Context, Effect, Layer, Schema } from "effect"
@@ -36,12 +36,18 @@ export class Auth extends SessionAuth.Tag<Auth>()("app/Auth", {
   session: Schema.Struct({ userId: UserId })
 }) {}
 
-// `exclude` is read by the app-wide gate alone: `http-router.ts` has one.
-export const AuthLive = Auth.layer({
-  retrieveUser: ({ userId }) => Users.findById(userId),
-  exclude: ["POST /signup", "POST /login", "POST /logout", "GET /schema", "GET /schema/openapi.json"],
-  insecureCookie: true
-})
+export const retrieveUser = ({ userId }: typeof Auth.auth.Type) => Users.findById(userId)
+
+// Read by the app-wide gate alone: `http-router.ts` has one.
+export const exclude = [
+  "POST /signup",
+  "POST /login",
+  "POST /logout",
+  "GET /schema",
+  "GET /schema/openapi.json"
+] as const
+
+export const AuthLive = Auth.layer({ retrieveUser, exclude, insecureCookie: true })
 
 export const UsersLive = Layer.merge(Users.layerMemory, PasswordHasherArgon2.layer)
 

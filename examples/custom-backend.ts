@@ -81,5 +81,5 @@ runMain(
     `  curl -i -H 'x-api-key: reader-key-for-development-only' -X POST ${url}/reports`,
     `  curl -i -H 'x-api-key: writer-key-for-development-only' -X POST ${url}/reports`,
     "Ctrl-C stops the server."
-  ]).pipe(Layer.merge(Program), Layer.provide(HttpServerLive))
+  ]).pipe(Layer.provideMerge(Program), Layer.provide(HttpServerLive))
 )

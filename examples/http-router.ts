@@ -62,4 +62,4 @@ export const Program = router.pipe(
   Layer.provide([SessionsLive, UsersLive])
 )
 
-runMain(import.meta, announce(instructions).pipe(Layer.merge(Program), Layer.provide(HttpServerLive)))
+runMain(import.meta, announce(instructions).pipe(Layer.provideMerge(Program), Layer.provide(HttpServerLive)))

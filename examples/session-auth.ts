@@ -42,4 +42,4 @@ export const instructions = (url: string): ReadonlyArray<string> => {
   ]
 }
 
-runMain(import.meta, announce(instructions).pipe(Layer.merge(Program), Layer.provide(HttpServerLive)))
+runMain(import.meta, announce(instructions).pipe(Layer.provideMerge(Program), Layer.provide(HttpServerLive)))

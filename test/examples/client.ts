@@ -1,4 +1,4 @@
-// A browser as far as these programs can tell: it keeps cookies, and sends them back.
+// A client as these programs are meant for: it keeps cookies and a bearer token, and sends them back.
 import { HttpServer } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
@@ -18,12 +18,21 @@ export interface Client {
     readonly headers?: Record<string, string>
   }) => Effect.Effect<Answer>
   readonly cookies: Map<string, string>
+  /** The token of the last response that granted one. */
+  readonly bearer: () => string | undefined
+  readonly forget: () => void
 }
 
 export const make = (url: string): Client => {
   const cookies = new Map<string, string>()
+  let bearer: string | undefined
   return {
     cookies,
+    bearer: () => bearer,
+    forget: () => {
+      cookies.clear()
+      bearer = undefined
+    },
     send: (method, path, init = {}) =>
       Effect.promise(async (signal) => {
         const body = init.json === undefined ? init.body : JSON.stringify(init.json)
@@ -36,6 +45,7 @@ export const make = (url: string): Client => {
             ...(cookies.size === 0
               ? {}
               : { cookie: Array.from(cookies, ([name, value]) => `${name}=${value}`).join("; ") }),
+            ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
             ...(init.json === undefined ? {} : { "content-type": "application/json" }),
             ...init.headers
           }
@@ -49,6 +59,7 @@ export const make = (url: string): Client => {
             cookies.set(name, value)
           }
         }
+        bearer = response.headers.get("authorization")?.replace(/^Bearer /, "") ?? bearer
         const text = await response.text()
         return { status: response.status, headers: response.headers, text, json: () => JSON.parse(text) }
       })
