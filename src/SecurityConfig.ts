@@ -215,8 +215,8 @@ export interface Base<in out Self, in out Id extends string, in out UserId, in o
 export interface SignIn<in out Self, in out Auth> {
   readonly auth: Schema.Schema<Auth, any>
   /**
-   * Signs the subject of `auth` in: the response grants the credential if its status is below 400. A credential that
-   * the request already has ends. `remember: false` gives a cookie that ends with the browser; `verifiedAt` is when the
+   * Signs the subject of `auth` in: the response grants the credential if its status is below 400. A session that the
+   * request already has ends; a token cannot be ended. `remember: false` gives a cookie that ends with the browser; `verifiedAt` is when the
    * password was verified (default now), less than ten minutes ago.
    */
   readonly login: (auth: Auth, options?: LoginOptions) => Effect.Effect<
@@ -224,7 +224,7 @@ export interface SignIn<in out Self, in out Auth> {
     NotAuthorized | CrossSiteRejected | SecurityUnavailable | SessionTooLarge | CookieTooLarge,
     Supports<Self, "login"> | HttpServerRequest
   >
-  /** Ends the credential of this request. Succeeds without one. */
+  /** Ends the session of this request; a token in a cookie is cleared, and one in a header stays. Succeeds without one. */
   readonly logout: Effect.Effect<
     void,
     CrossSiteRejected | SecurityUnavailable,

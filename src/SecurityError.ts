@@ -387,7 +387,8 @@ export type LoginError =
 
 /**
  * A Layer was given what nothing should start with: a key that is weak, that is of another kind than the algorithms
- * need, or that is no key. `reason` says which and why, and holds nothing of the key.
+ * need, or that is no key, or a setting about tokens that makes no sense. `reason` says which and why, and holds nothing
+ * of a key.
  *
  * @since 0.1.0
  * @category errors

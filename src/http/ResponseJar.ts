@@ -49,6 +49,8 @@ export interface Grant {
  * @category models
  */
 export interface HeaderGrant {
+  /** Who grants it, and alone reads it back in the rest of the request. */
+  readonly owner: object
   readonly value: Redacted.Redacted
   readonly undo: Effect.Effect<void>
 }
@@ -67,8 +69,10 @@ export interface ResponseJar {
   readonly headers: Map<string, HeaderGrant>
   /** The credential that a cookie has since this request changed it; null when it was cleared. */
   readonly credentials: Map<string, Redacted.Redacted | null>
-  /** What a header would have to say since this request changed it, by name in lower case; null for nothing. */
-  readonly headerCredentials: Map<string, Redacted.Redacted | null>
+  /** Cookies that were cleared since what the request had in them was refused: it had something in them. */
+  readonly refused: Set<string>
+  /** What a header would have to say to a backend since this request changed it; null for nothing. */
+  readonly headerCredentials: WeakMap<object, Redacted.Redacted | null>
   /** Which backend a cookie belongs to, by the id of its Tag. */
   readonly owners: Map<string, string>
   /** What each backend has found out about this request. */
@@ -125,7 +129,8 @@ export const get = (request: HttpServerRequest): ResponseJar => {
       clears: new Map(),
       headers: new Map(),
       credentials: new Map(),
-      headerCredentials: new Map(),
+      refused: new Set(),
+      headerCredentials: new WeakMap(),
       owners: new Map(),
       remembered: new WeakMap(),
       challenge: undefined,
@@ -176,6 +181,7 @@ export const grant = (request: HttpServerRequest, grant: Grant): Effect.Effect<v
     jar.vary.add("Cookie")
     jar.clears.delete(name)
     jar.grants.set(name, grant)
+    jar.refused.delete(name)
     jar.credentials.set(name, Redacted.make(value))
     return replaced?.undo ?? Effect.void
   })
@@ -217,25 +223,28 @@ export const grantHeader = (
     const replaced = jar.headers.get(name)
     jar.vary.add(header)
     jar.headers.set(name, grant)
-    jar.headerCredentials.set(name, grant.value)
+    jar.headerCredentials.set(grant.owner, grant.value)
     return replaced?.undo ?? Effect.void
   })
 
 /**
- * Takes back what a header of the response would have granted, and has the rest of the request see none.
+ * Takes back what a header of the response would have granted for `owner`, for whom the rest of the request has none.
  *
  * @since 0.1.0
  * @category writing
  */
-export const clearHeader = (request: HttpServerRequest, header: string): Effect.Effect<void> =>
+export const clearHeader = (request: HttpServerRequest, header: string, owner: object): Effect.Effect<void> =>
   Effect.suspend(() => {
     const jar = get(request)
     const name = header.toLowerCase()
-    const replaced = jar.headers.get(name)
+    const granted = jar.headers.get(name)
     jar.vary.add(header)
+    jar.headerCredentials.set(owner, null)
+    if (granted?.owner !== owner) {
+      return Effect.void
+    }
     jar.headers.delete(name)
-    jar.headerCredentials.set(name, null)
-    return replaced?.undo ?? Effect.void
+    return granted.undo
   })
 
 // -----------------------------------------------------------------------------
@@ -263,14 +272,15 @@ const withoutHeader = (response: HttpServerResponse.HttpServerResponse, name: st
     headers: Headers.remove(response.headers, name)
   })
 
-// `HttpApi` encodes a failure without headers; its body says how long to wait.
-const retryAfter = (response: HttpServerResponse.HttpServerResponse): string | undefined => {
-  const body = response.body
-  if (body._tag !== "Uint8Array" || body.contentType !== problem.contentType) {
-    return undefined
-  }
-  return /"retryAfter":(\d+)/.exec(new TextDecoder().decode(body.body))?.[1]
-}
+// `HttpApi` encodes a failure without headers; its body says what it is.
+const problemOf = ({ body }: HttpServerResponse.HttpServerResponse): string =>
+  body._tag === "Uint8Array" && body.contentType === problem.contentType ? new TextDecoder().decode(body.body) : ""
+
+const retryAfter = (response: HttpServerResponse.HttpServerResponse): string | undefined =>
+  /"retryAfter":(\d+)/.exec(problemOf(response))?.[1]
+
+const isPermissionDenied = (response: HttpServerResponse.HttpServerResponse): boolean =>
+  problemOf(response).includes(`"_tag":"PermissionDenied"`)
 
 /**
  * Writes a jar into a response. It can run several times for one request, and a later run, which sees the status that
@@ -314,7 +324,10 @@ export const commit = (
   if (needsChallenge) {
     out = HttpServerResponse.setHeader(out, "www-authenticate", self.challenge ?? "Cookie")
   }
-  if (status === 403 && self.scopeChallenge !== undefined && out.headers["www-authenticate"] === undefined) {
+  if (
+    status === 403 && self.scopeChallenge !== undefined && out.headers["www-authenticate"] === undefined &&
+    isPermissionDenied(out)
+  ) {
     out = HttpServerResponse.setHeader(out, "www-authenticate", self.scopeChallenge)
   }
   const seconds = status === 429 || status === 503 ? retryAfter(out) : undefined

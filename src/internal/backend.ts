@@ -38,6 +38,8 @@ export interface Carrier<C> {
   readonly read: (request: HttpServerRequest.HttpServerRequest) => Credential.Credential<C>
   /** Dies where the credential is another backend's: two that share a cookie would sign each other's people out. */
   readonly claim: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void>
+  /** Whether this request has something in that place that was refused and cleared. */
+  readonly wasRefused?: ((request: HttpServerRequest.HttpServerRequest) => boolean) | undefined
   /** What two credentials have in common when they are the same bytes. */
   readonly keyOf: (credential: C) => string
 }
@@ -71,7 +73,7 @@ export interface Presence {
 }
 
 export const presence = (carrier: Carrier<any>): Presence => ({
-  isPresent: (request) => carrier.read(request)._tag !== "None",
+  isPresent: (request) => carrier.read(request)._tag !== "None" || carrier.wasRefused?.(request) === true,
   headers: [carrier.header],
   challenges: [carrier.challenge.missing],
   insufficient: (_, scope) => carrier.challenge.insufficient?.(scope)

@@ -15,6 +15,7 @@ export const cookie = (name: string): Carrier<string> => ({
   isAmbient: true,
   challenge: { missing: "Cookie", bad: "Cookie" },
   claim,
+  wasRefused: (request) => ResponseJar.get(request).refused.has(name),
   keyOf: (credential) => credential,
   read: (request) => {
     const changed = ResponseJar.get(request).credentials.get(name)
@@ -40,8 +41,8 @@ export const ownedCookie = (id: string, name: string): Carrier<string> => ({
     })
 })
 
-/** `Bearer` and a token in a header, or what it would have to say since this request changed it. */
-export const bearer = (header: string): Carrier<string> => {
+/** `Bearer` and a token in a header, or what it would have to say to `owner` since this request changed it. */
+export const bearer = (header: string, owner: object = {}): Carrier<string> => {
   const name = header.toLowerCase()
   return {
     header,
@@ -55,7 +56,7 @@ export const bearer = (header: string): Carrier<string> => {
     claim,
     keyOf: (credential) => credential,
     read: (request) => {
-      const changed = ResponseJar.get(request).headerCredentials.get(name)
+      const changed = ResponseJar.get(request).headerCredentials.get(owner)
       return changed === undefined
         ? Credential.fromRequest(request, name, Credential.bearer)
         : changed === null

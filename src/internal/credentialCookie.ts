@@ -55,6 +55,16 @@ export const make = ({ carrier, crossSite, observer, policy }: {
         return Effect.as(ResponseJar.clear(request, cookie), Cookies.fromIterable([cookie]))
       }),
 
+    /** The same, where it is this request whose credential is refused. */
+    refuse: (request: HttpServerRequest): Effect.Effect<Cookies.Cookies> =>
+      Effect.suspend(() => {
+        const cookie = CookiePolicy.clear(policy)
+        return ResponseJar.clear(request, cookie).pipe(
+          Effect.zipRight(Effect.sync(() => ResponseJar.get(request).refused.add(policy.name))),
+          Effect.as(Cookies.fromIterable([cookie]))
+        )
+      }),
+
     /** Gives the client a cookie. */
     grant: (request: HttpServerRequest, { always, maxAge, undo, value }: Granted): Effect.Effect<void> =>
       Effect.suspend(() => {

@@ -69,17 +69,29 @@ export interface Operations {
 /** The key of what stands behind `Supports`: a Tag of its own, so that a Layer gives no more than it can do. */
 export const supportsKey = (id: string): string => `${id}/Supports`
 
-/** Reaches what a Layer can do. */
-export const operation = <Ops>(id: string) => {
+/**
+ * Reaches one of the things that a Layer can do. Merged Layers of one Tag may have types that promise what the last of
+ * them cannot.
+ */
+export const operation = <Ops extends object>(id: string) => {
   const tag: Context.Tag<any, Ops> = tagClass.make(supportsKey(id), 2)
-  return <A, E, R>(f: (operations: Ops) => Effect.Effect<A, E, R>): Effect.Effect<A, E, any> => Effect.flatMap(tag, f)
+  return <Name extends keyof Ops & string, A, E, R>(
+    name: Name,
+    f: (operation: Ops[Name]) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, any> =>
+    Effect.flatMap(tag, (operations) =>
+      name in operations
+        ? f(operations[name])
+        : Effect.dieMessage(
+          `${id}: the Layer in force has no ${name}; another one of the same Tag is merged before it`
+        ))
 }
 
 /** The statics of every Tag whose backend signs people in. */
 export const accessors = (id: string) => {
   const on = operation<Operations>(id)
   return {
-    login: (...args: Parameters<Operations["login"]>) => on((_) => _.login(...args)),
-    logout: on((_) => _.logout)
+    login: (...args: Parameters<Operations["login"]>) => on("login", (login) => login(...args)),
+    logout: on("logout", (logout) => logout)
   }
 }

@@ -39,6 +39,7 @@ import type { Algorithm, Algorithms } from "./JwtKeys.js"
  * - `UnknownKey`, `BadSignature`
  * - `InvalidClaims`: a registered claim is missing or not of its type
  * - `Expired`, `NotYetValid`, `IssuedInTheFuture`, `WrongIssuer`, `WrongAudience`
+ * - `WrongRealm`: signed for another backend, `realm` in `Options`
  * - `UndecodableClaims`: not what the schema of the claims says
  *
  * @since 0.1.0
@@ -58,6 +59,7 @@ export type Reason =
   | "IssuedInTheFuture"
   | "WrongIssuer"
   | "WrongAudience"
+  | "WrongRealm"
   | "UndecodableClaims"
 
 /**
@@ -150,6 +152,8 @@ export type ClaimsOf<V> = V extends Verifier<infer Claims> ? Claims : never
  * - `claims`: what a token says besides. It is decoded from all the claims of a token, and encodes to a JSON object
  * - `type`: the `typ` of the header. `"JWT"` (the default) accepts a token without one as well, `"at+jwt"` (RFC 9068)
  *   accepts no other
+ * - `realm`: what tokens that are signed here are for, besides the audience: the Tag of a backend names itself. A token of
+ *   another realm is refused; one that names none, as others sign them, is not
  * - `strictAudience`: `aud` has to be one text and no list (default false)
  * - `tolerance`: how far clocks may be apart, for `exp`, `nbf` and `iat` (default 30 seconds)
  * - `cacheSize`: of how many tokens it is remembered that their signature is good (default 10,000; 0 for none). All
@@ -164,6 +168,7 @@ export interface Options<in out Claims> {
   readonly audience: string | NonEmptyReadonlyArray<string>
   readonly claims: Schema.Schema<Claims, any>
   readonly type?: "JWT" | "at+jwt" | undefined
+  readonly realm?: string | undefined
   readonly strictAudience?: boolean | undefined
   readonly tolerance?: Duration.DurationInput | undefined
   readonly cacheSize?: number | undefined
@@ -182,7 +187,8 @@ export interface SignerOptions<in out Claims> extends Options<Claims> {
 /**
  * What is said of one token: whose it is (`sub`), and in place of what the signer or the claims say its lifetime,
  * audience, id (`jti`, by default that of the claims or 128 random bits), when it begins (`nbf`), and when its subject
- * was authenticated (`auth_time`). `iss`, `aud`, `exp` and `iat` are the signer's, whatever the claims say.
+ * was authenticated (`auth_time`). `iss`, `aud`, `exp` and `iat` are the signer's, whatever the claims say; a `sub` of
+ * the claims is encoded as it is.
  *
  * @since 0.1.0
  * @category models
@@ -238,7 +244,7 @@ export const verifier = <Claims>(
   Effect.gen(function*() {
     const resolved = yield* options.resolve(given)
     const ring = yield* JwtKeys
-    yield* ring.constrain((keys) => signatures.misfit(keys, given.algorithms))
+    yield* ring.constrain({ algorithms: given.algorithms, signs: false })
     const signature = signatures.verifier(ring, resolved.cacheSize)
     const isHeader = header.checker(given.algorithms, given.type ?? "JWT")
     const decode = Schema.decodeUnknown(given.claims)
@@ -316,8 +322,7 @@ export const signer = <Claims>(
     const resolved = yield* options.resolve(given)
     const lifetime = yield* options.lifetime(given.lifetime ?? "15 minutes")
     const ring = yield* JwtKeys
-    yield* ring.constrain((keys) => signatures.misfit(keys, given.algorithms))
-    yield* ring.constrain((keys) => signatures.cannotSign(keys, given.algorithms))
+    yield* ring.constrain({ algorithms: given.algorithms, signs: true })
     const signature = signatures.signer(ring, given.algorithms, given.type ?? "JWT")
     const encode = Schema.encode(given.claims)
     const decode = Schema.decodeUnknown(given.claims)
@@ -329,8 +334,14 @@ export const signer = <Claims>(
           ? Effect.succeed(encoded)
           : Effect.dieMessage("the claims of a token encode to a JSON object"))
 
-    /** One that does not come back would be refused on its first request. */
-    const checked = (payload: string) => Effect.orDie(Effect.as(decode(JSON.parse(payload)), payload))
+    /** One that does not come back would be refused on its first request, and so would one whose time is none. */
+    const checked = (payload: string) =>
+      Effect.suspend(() => {
+        const claims = JSON.parse(payload) as Readonly<Record<string, unknown>>
+        return claimsOf.isRegistered(claims)
+          ? Effect.orDie(Effect.as(decode(claims), payload))
+          : Effect.dieMessage("the claims hold a registered claim of another type than it has (RFC 7519 section 4.1)")
+      })
 
     return {
       sign: (claims, signOptions) =>
@@ -359,7 +370,8 @@ export const signer = <Claims>(
             iat,
             nbf: options.seconds(signOptions.notBefore) ?? said["nbf"],
             jti,
-            auth_time: options.seconds(signOptions.authenticatedAt) ?? said["auth_time"]
+            auth_time: options.seconds(signOptions.authenticatedAt) ?? said["auth_time"],
+            [claimsOf.realmClaim]: given.realm
           }))
           const token = yield* signature(new TextEncoder().encode(payload))
           if (token.length > compact.limit) {

@@ -15,6 +15,7 @@ import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type * as CookiePolicy from "../http/CookiePolicy.js"
+import type * as CrossSite from "../http/CrossSite.js"
 import * as securityTag from "../internal/securityTag.js"
 import * as signIn from "../internal/signIn.js"
 import type * as SecurityConfig from "../SecurityConfig.js"
@@ -190,8 +191,8 @@ export const Tag = <Self = never>(): <
       ...signIn.withRealm(realm),
       auth: options.claims,
       ...signIn.accessors(id),
-      token: on((_) => _.token),
-      issue: (claims: any, issueOptions?: IssueOptions) => on((_) => _.issue(claims, issueOptions))
+      token: on("token", (token) => token),
+      issue: (claims: any, issueOptions?: IssueOptions) => on("issue", (issue) => issue(claims, issueOptions))
     }
   })
   Object.defineProperty(self, "claims", {
@@ -206,7 +207,8 @@ export const Tag = <Self = never>(): <
 // -----------------------------------------------------------------------------
 
 /**
- * What a Layer takes. `retrieveUser` finds the user of a token's claims; `None` is 401. `NotAuthorized` and
+ * What a Layer takes. `retrieveUser` finds the user of a token's claims, and is also given what the token says about
+ * itself; `None` is 401. `NotAuthorized` and
  * `PermissionDenied` pass through; every other failure becomes `SecurityUnavailable` and is logged. `algorithms` are
  * those that are accepted, of one family; the first that the newest key is good for signs.
  *
@@ -216,7 +218,7 @@ export const Tag = <Self = never>(): <
 export interface LayerOptions<in out User, in Claims, out E, out R, out RG extends ReadonlyArray<unknown>>
   extends SecurityConfig.GuardOptions<User, RG>
 {
-  readonly retrieveUser: (claims: Claims) => Effect.Effect<Option.Option<User>, E, R>
+  readonly retrieveUser: (claims: Claims, token: Jwt.Token) => Effect.Effect<Option.Option<User>, E, R>
   readonly algorithms: Algorithms
 }
 
@@ -240,7 +242,8 @@ export interface TokenSettings extends SecurityConfig.Settings {
 }
 
 /**
- * `header` is where the token is, behind `Bearer` (default `Authorization`).
+ * `header` is where the token is, behind `Bearer` (default `Authorization`). Browsers send it for no other site, so that
+ * there is no cross-site check to set.
  *
  * @since 0.1.0
  * @category models
@@ -253,10 +256,11 @@ export interface HeaderSettings {
  * @since 0.1.0
  * @category models
  */
-export interface Settings extends TokenSettings, HeaderSettings {}
+export interface Settings extends Omit<TokenSettings, keyof CrossSite.Options>, HeaderSettings {}
 
 /**
- * What a Layer takes that only verifies: the tokens of others, of several issuers by `Jwt.byIssuer`.
+ * What a Layer takes that only verifies: the tokens of others, of several issuers by `Jwt.byIssuer`. A subject is one
+ * of its issuer's: of several issuers, `retrieveUser` finds a user by both (OpenID Connect Core section 5.7).
  *
  * @since 0.1.0
  * @category models
@@ -270,7 +274,7 @@ export interface VerifierOptions<
   out EV,
   out RV
 > extends SecurityConfig.GuardOptions<User, RG> {
-  readonly retrieveUser: (claims: Claims) => Effect.Effect<Option.Option<User>, E, R>
+  readonly retrieveUser: (claims: Claims, token: Jwt.Token) => Effect.Effect<Option.Option<User>, E, R>
   readonly verifier: Effect.Effect<Jwt.Verifier<Claims>, EV, RV>
 }
 
@@ -283,8 +287,11 @@ export interface VerifierOptions<
  * a program changes from sessions to tokens by its Layer.
  *
  * `login` grants the token by the same header of the response, if its status is below 400. `logout` succeeds and ends
- * nothing: a token that somebody copied is good until it expires. Fails with `SecurityConfigError` when the keys do not
- * fit the algorithms, and when an option makes no sense.
+ * nothing: a token that somebody copied is good until it expires. A token names the Tag that it was signed for, and is no
+ * token of another. Whoever holds it reads what it says, also the session of a `SessionAuth.Tag`.
+ *
+ * Fails with `SecurityConfigError` when the keys do not fit the algorithms or are somebody else's, which cannot sign, and
+ * when a setting of the tokens makes no sense; dies when one of `SecurityConfig.Settings` or `header` does.
  *
  * @since 0.1.0
  * @category layers
@@ -319,7 +326,7 @@ const build = (
   })
 
 /**
- * The same, with settings from `Config`: a wrong one is a `ConfigError`, as one that does not parse is.
+ * The same, with settings from `Config`: what does not parse, and what `layer` would die of, is a `ConfigError`.
  *
  * @since 0.1.0
  * @category layers
@@ -345,11 +352,7 @@ export const layerConfig = <
 > =>
   securityTag.layerConfig<Settings, any, SecurityConfigError, any>(
     options.settings,
-    (settings) =>
-      securityTag.wrongOption({
-        ...settings,
-        security: places.header(signIn.realmOf(tag), settings.header ?? "Authorization").security
-      }),
+    (settings) => places.wrongHeader(signIn.realmOf(tag), settings),
     (settings) => layer(tag, { ...options, ...settings })
   )
 
@@ -380,7 +383,8 @@ export const layerConfig = <
  *       verifier("https://accounts.example.com", ours),
  *       verifier("https://login.partner.example", partners)
  *     ]).pipe(Effect.flatMap((all) => Jwt.byIssuer(...all))),
- *     retrieveUser: ({ sub }) => Effect.succeed(Option.some({ id: sub }))
+ *     // The same text is another person at another issuer.
+ *     retrieveUser: ({ sub }, { issuer }) => Effect.succeed(Option.some({ id: `${issuer} ${sub}` }))
  *   })
  * ```
  */
@@ -399,7 +403,7 @@ export const layerVerifier = <
   tag: SecurityConfig.Base<Self, Id, UserId, User, Claims> & SecurityConfig.SignIn<Self, Claims>,
   options:
     & VerifierOptions<NoInfer<User>, NoInfer<Claims>, E, R, RG, EV, RV>
-    & SecurityConfig.Settings
+    & Omit<SecurityConfig.Settings, keyof CrossSite.Options>
     & HeaderSettings
 ): Layer.Layer<
   Self | SecurityConfig.Supports<Self, "token">,

@@ -56,7 +56,11 @@ export interface Settings extends JwtAuth.TokenSettings, CookieSettings {}
  *
  * `login` sets the cookie, which lasts as long as the token, or until the browser ends with `remember: false`; it fails
  * with `CookieTooLarge` over 4,096 bytes. `logout` clears the cookie, and a token that somebody copied is good until it
- * expires. Fails with `SecurityConfigError` when the keys do not fit the algorithms, and when an option makes no sense.
+ * expires. A token names the Tag that it was signed for, and is no token of another. Two Tags in one program give their
+ * cookies different names.
+ *
+ * Fails with `SecurityConfigError` when the keys do not fit the algorithms or are somebody else's, which cannot sign, and
+ * when a setting of the tokens makes no sense; dies when one of `SecurityConfig.Settings` or the cookie does.
  *
  * @since 0.1.0
  * @category layers
@@ -117,7 +121,7 @@ const build = (
   })
 
 /**
- * The same, with settings from `Config`: a wrong one is a `ConfigError`, as one that does not parse is.
+ * The same, with settings from `Config`: what does not parse, and what `layer` would die of, is a `ConfigError`.
  *
  * @since 0.1.0
  * @category layers

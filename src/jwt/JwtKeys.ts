@@ -13,7 +13,6 @@ import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Option from "effect/Option"
 import type { SecurityConfigError, SecurityUnavailable } from "../SecurityError.js"
 import * as internal from "./internal/keyRing.js"
 
@@ -84,6 +83,8 @@ export type Algorithms =
  */
 export interface PublicJwk {
   readonly kty: string
+  readonly d?: never
+  readonly k?: never
   readonly [member: string]: unknown
 }
 
@@ -151,8 +152,8 @@ export interface Keys {
  * - `keys`: the keys in force; fails when they have to be fetched and cannot be
  * - `refresh`: the same, asked when a token names a key that is not among them: a ring whose keys are published
  *   elsewhere looks again, if it has not just done so
- * - `constrain`: what a verifier needs of the keys, as a sentence about what is wrong. It is asked now and whenever the
- *   keys are replaced, where they are known without asking anybody
+ * - `constrain`: somebody needs this of the keys. Fails with a sentence where they are not so; where they are known
+ *   without asking anybody, they cannot be replaced by such as are not
  *
  * @since 0.1.0
  * @category models
@@ -160,9 +161,19 @@ export interface Keys {
 export interface KeyRing {
   readonly keys: Effect.Effect<Keys, SecurityUnavailable>
   readonly refresh: Effect.Effect<Keys, SecurityUnavailable>
-  readonly constrain: (
-    check: (keys: ReadonlyArray<Key>) => Option.Option<string>
-  ) => Effect.Effect<void, SecurityConfigError>
+  readonly constrain: (demand: Demand) => Effect.Effect<void, SecurityConfigError>
+}
+
+/**
+ * What a verifier or signer needs of the keys of a ring: every one is good for one of the algorithms (a secret for all of
+ * them), every algorithm has a key, and where something is to be signed, a key that can.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Demand {
+  readonly algorithms: ReadonlyArray<Algorithm>
+  readonly signs: boolean
 }
 
 /**
@@ -251,6 +262,12 @@ export const replace = (...keys: NonEmptyReadonlyArray<Key>): Effect.Effect<void
 // Publishing
 // -----------------------------------------------------------------------------
 
+/** What of a JWK is secret (RFC 7518 sections 6.2.2, 6.3.2 and 6.4.1): a key may come from anywhere. */
+const privateMembers = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"]
+
+const withoutPrivate = (jwk: PublicJwk): PublicJwk =>
+  Object.fromEntries(Object.entries(jwk).filter(([member]) => !privateMembers.includes(member))) as PublicJwk
+
 /**
  * The public keys of the ring that are live. Secrets have no public half and are never among them.
  *
@@ -261,7 +278,9 @@ export const jwks: Effect.Effect<Jwks, SecurityUnavailable, JwtKeys> = Effect.fl
   JwtKeys,
   (ring) =>
     Effect.zipWith(ring.keys, Clock.currentTimeMillis, ({ keys }, now) => ({
-      keys: keys.flatMap((key) => key.publicJwk === undefined || !internal.isLive(key, now) ? [] : [key.publicJwk])
+      keys: keys.flatMap((key) =>
+        key.publicJwk === undefined || !internal.isLive(key, now) ? [] : [withoutPrivate(key.publicJwk)]
+      )
     }))
 )
 

@@ -16,6 +16,8 @@ import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerRespondable from "@effect/platform/HttpServerRespondable"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as OpenApi from "@effect/platform/OpenApi"
+import type * as Config from "effect/Config"
+import type { ConfigError } from "effect/ConfigError"
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -27,11 +29,12 @@ import * as Schema from "effect/Schema"
 import * as RequestBody from "../http/RequestBody.js"
 import * as backend from "../internal/backend.js"
 import { SchemeObject } from "../internal/openApi.js"
+import * as securityTag from "../internal/securityTag.js"
 import * as signIn from "../internal/signIn.js"
 import { toTimeout, wait } from "../internal/wait.js"
 import type * as Scopes from "../Scopes.js"
 import type * as SecurityConfig from "../SecurityConfig.js"
-import { SecurityUnavailable, TooManyAttempts } from "../SecurityError.js"
+import { SecurityUnavailable, SessionTooLarge, TooManyAttempts } from "../SecurityError.js"
 import type { SecurityConfigError } from "../SecurityError.js"
 import * as places from "./internal/place.js"
 import * as tokenRequest from "./internal/tokenRequest.js"
@@ -91,7 +94,8 @@ export type ScopesOption<Claims> = [Scopes.ScopeOf<Claims>] extends [Scopes.NoSc
 
 /**
  * - `tokenUrl`: where the token endpoint is, for OpenAPI
- * - `grant`: verifies the password, decides which scopes are granted, and gives the claims of the token. Its
+ * - `grant`: verifies the password, decides which of the scopes that the client asks for its user may have, and gives
+ *   the claims of the token. Its
  *   `NotAuthorized` and `PermissionDenied` are answered with `invalid_grant`; `TooManyAttempts` is 429; every failure
  *   that is none of `SecurityError` is logged and 503. The scopes of the claims are the granted ones, and are said in
  *   the answer
@@ -136,7 +140,11 @@ export interface LayerOptions<
  * import { Context, Effect, Option, Schema } from "effect"
  * import { Credentials, JwtAuth, OAuth2PasswordBearer, Password, Scopes, UserRepository } from "effect-security"
  *
- * class User extends Schema.Class<User>("User")({ id: Schema.String, email: Schema.String }) {}
+ * class User extends Schema.Class<User>("User")({
+ *   id: Schema.String,
+ *   email: Schema.String,
+ *   isEditor: Schema.Boolean
+ * }) {}
  * class CurrentUser extends Context.Tag("app/CurrentUser")<CurrentUser, User>() {}
  * class Users extends UserRepository.Tag<Users>()("app/Users", { user: User, id: "id", login: "email" }) {}
  *
@@ -156,7 +164,12 @@ export interface LayerOptions<
  *   grant: ({ password, scope, username }) =>
  *     Effect.map(
  *       Credentials.verify(Users, { login: username, password: Password.fromRedacted(password) }),
- *       ({ user }) => ({ sub: user.id, scope: Option.getOrElse(scope, () => ["articles:read" as const]) })
+ *       ({ user }) => {
+ *         // What is asked for is a wish: of it, what this user may have.
+ *         const allowed = user.isEditor ? ["articles:read", "articles:write"] as const : ["articles:read"] as const
+ *         const asked = Option.getOrElse(scope, () => allowed)
+ *         return { sub: user.id, scope: allowed.filter((one) => asked.includes(one)) }
+ *       }
  *     ),
  *   retrieveUser: ({ sub }) => Users.findById(sub)
  * })
@@ -189,6 +202,41 @@ export const layer = <
   SecurityConfigError,
   JwtKeys | SecurityConfig.WithoutRequest<R | RG[number] | RP | RC>
 > => Layer.scopedContext(build(tag, options as any)) as any
+
+/**
+ * The same, with settings from `Config`: what does not parse, and what `JwtAuth.layer` would die of, is a `ConfigError`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = <
+  Self,
+  Id extends string,
+  UserId,
+  User,
+  Claims,
+  E,
+  R,
+  EG,
+  RP,
+  RC = never,
+  RG extends ReadonlyArray<unknown> = ReadonlyArray<never>
+>(
+  tag: SecurityConfig.Base<Self, Id, UserId, User, Claims> & SecurityConfig.SignIn<Self, Claims>,
+  options:
+    & LayerOptions<NoInfer<User>, NoInfer<Claims>, E, R, RG, EG, RP, RC>
+    & { readonly settings: Config.Config.Wrap<JwtAuth.Settings> }
+    & ScopesOption<NoInfer<Claims>>
+): Layer.Layer<
+  Self | SecurityConfig.Supports<Self, PasswordBearer>,
+  SecurityConfigError | ConfigError,
+  JwtKeys | SecurityConfig.WithoutRequest<R | RG[number] | RP | RC>
+> =>
+  securityTag.layerConfig<JwtAuth.Settings, any, SecurityConfigError, any>(
+    options.settings,
+    (settings) => places.wrongHeader(signIn.realmOf(tag), settings),
+    (settings) => layer(tag, { ...options, ...settings } as any)
+  ) as any
 
 interface BuildOptions extends LayerOptions<any, any, any, any, any, any, any, any>, JwtAuth.Settings {
   readonly scopes?: Scopes.Vocabulary<string> | undefined
@@ -319,13 +367,23 @@ const answer = (
     })
 
   const granted = (claims: any) =>
-    Effect.map(operations.issue(claims), ({ expiresIn, token }) =>
-      json({
-        access_token: Redacted.value(token),
-        token_type: "Bearer",
-        expires_in: expiresIn,
-        ...(options.scopes === undefined ? {} : { scope: (claims.scope as ReadonlyArray<string>).join(" ") })
-      }, 200))
+    Effect.suspend(() => operations.issue(claims)).pipe(
+      Effect.map(({ expiresIn, token }) =>
+        json({
+          access_token: Redacted.value(token),
+          token_type: "Bearer",
+          expires_in: expiresIn,
+          ...(options.scopes === undefined ? {} : { scope: (claims.scope as ReadonlyArray<string>).join(" ") })
+        }, 200)
+      ),
+      // A grant that gives what is no claims is as one that throws.
+      Effect.catchAllDefect((defect) =>
+        Effect.zipRight(
+          Effect.logError("what the password grant gave makes no token", defect),
+          Effect.fail(new SecurityUnavailable({ reason: "the password grant failed" }))
+        )
+      )
+    )
 
   return withForm((text) =>
     Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => tokenRequest.parse(request, text)).pipe(
@@ -333,7 +391,10 @@ const answer = (
       Effect.flatMap(claimsOf),
       Effect.flatMap(granted)
     )
-  ).pipe(Effect.catchAll((error: HttpServerRespondable.Respondable) => HttpServerRespondable.toResponse(error)))
+  ).pipe(
+    Effect.catchAll((error: HttpServerRespondable.Respondable) => HttpServerRespondable.toResponse(error)),
+    Effect.map(HttpServerResponse.setHeader("cache-control", "no-store"))
+  )
 }
 
 /**
@@ -350,7 +411,7 @@ export const token = <Self, Id extends string, UserId, User, Claims>(
   HttpServerResponse.HttpServerResponse,
   never,
   SecurityConfig.Supports<Self, "passwordGrant"> | HttpServerRequest.HttpServerRequest
-> => signIn.operation<Operations>(tag.key)((_) => _.passwordGrant)
+> => signIn.operation<Operations>(tag.key)("passwordGrant", (passwordGrant) => passwordGrant)
 
 // -----------------------------------------------------------------------------
 // In an HttpApi
@@ -445,5 +506,6 @@ export const endpoint = <const Name extends string>(name: Name, path: `/${string
     .addSuccess(TokenResponse)
     .addError(TokenError, { status: 400 })
     .addError(TokenError, { status: 401 })
+    .addError(SessionTooLarge)
     .addError(TooManyAttempts)
     .addError(SecurityUnavailable)

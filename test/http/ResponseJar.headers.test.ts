@@ -28,16 +28,26 @@ const live = Layer.effectDiscard(ResponseJar.install)
 const onRequest = <A>(f: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<A>) =>
   Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => Effect.zipRight(ResponseJar.install, f(request)))
 
+/** One backend a header. */
+const owners = new Map<string, object>()
+const ownerOf = (name: string): object => {
+  const key = name.toLowerCase()
+  const owner = owners.get(key) ?? { owner: key }
+  owners.set(key, owner)
+  return owner
+}
+
 /** Grants a text, and notes it where the grant is undone. */
 const grant = (text: string, undone: Array<string> = [], name = header) =>
   onRequest((request) =>
     ResponseJar.grantHeader(request, name, {
+      owner: ownerOf(name),
       value: Redacted.make(text),
       undo: Effect.sync(() => void undone.push(text))
     })
   )
 
-const clear = (name = header) => onRequest((request) => ResponseJar.clearHeader(request, name))
+const clear = (name = header) => onRequest((request) => ResponseJar.clearHeader(request, name, ownerOf(name)))
 
 const answer = (status: number, headers: Record<string, string> = {}) =>
   Effect.succeed(HttpServerResponse.empty({ status, headers }))
@@ -319,10 +329,11 @@ describe("headers of a request", () => {
         })
         const look = onRequest((request) =>
           Effect.sync(() => {
-            seen = Array.from(
-              ResponseJar.get(request).headerCredentials,
-              ([name, value]) => [name, value === null ? null : Redacted.value(value)] as const
-            )
+            const { headerCredentials } = ResponseJar.get(request)
+            seen = Array.from(owners).flatMap(([name, owner]) => {
+              const value = headerCredentials.get(owner)
+              return value === undefined ? [] : [[name, value === null ? null : Redacted.value(value)] as const]
+            })
           })
         )
         const reply = yield* send(Effect.zipRight(Effect.zipRight(run, look), answer(status)))

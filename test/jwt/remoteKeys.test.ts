@@ -450,11 +450,32 @@ describe("a remote ring", () => {
       assert.deepStrictEqual(kids(yield* remote.keys), ["two"])
     }))
 
+  it.scoped("keeps its keys through the small steps by which a clock is corrected", () =>
+    Effect.gen(function*() {
+      const { ring, state } = published(setOf(one.publicJwk))
+      const remote = yield* ring()
+      yield* TestClock.setTime(Duration.toMillis("1 hour"))
+      yield* remote.keys
+      for (let i = 1; i <= 20; i++) {
+        yield* TestClock.setTime(Duration.toMillis("1 hour") - i)
+        assert.deepStrictEqual(kids(yield* remote.keys), ["one"])
+      }
+      assert.strictEqual(state.requests, 1)
+    }))
+
   it.scoped("asks nothing of its keys when a verifier is built", () =>
     Effect.gen(function*() {
       const { ring, state } = published("")
       const remote = yield* ring()
-      yield* remote.constrain(() => Option.some("whatever"))
+      yield* remote.constrain({ algorithms: ["ES256"], signs: false })
+      assert.include(
+        (yield* Effect.flip(remote.constrain({ algorithms: ["ES256"], signs: true }))).reason,
+        "only verify"
+      )
+      assert.include(
+        (yield* Effect.flip(remote.constrain({ algorithms: ["HS256"], signs: false }))).reason,
+        "no secrets"
+      )
       assert.strictEqual(state.requests, 0)
     }))
 
@@ -773,6 +794,7 @@ for (const [name, client] of clients) {
             HttpClient.mapRequest((request) =>
               ({
                 ...request,
+                urlParams: [...request.urlParams, ["api_key", "secret"]] as const,
                 headers: {
                   ...request.headers,
                   authorization: "Bearer secret",
@@ -792,6 +814,7 @@ for (const [name, client] of clients) {
         )
         const [request] = state.requests
         assert.strictEqual(request!.headers.accept, "application/jwk-set+json, application/json")
+        assert.strictEqual(request!.url, "/jwks.json")
         assert.notInclude(request!.rawHeaders.join(), "secret")
         for (const header of ["authorization", "cookie", "x-api-key", "traceparent", "b3"]) {
           assert.notProperty(request!.headers, header)

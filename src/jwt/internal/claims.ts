@@ -14,7 +14,17 @@ interface Registered {
   readonly claims: Claims
 }
 
-type Flaw = "InvalidClaims" | "Expired" | "NotYetValid" | "IssuedInTheFuture" | "WrongIssuer" | "WrongAudience"
+type Flaw =
+  | "InvalidClaims"
+  | "Expired"
+  | "NotYetValid"
+  | "IssuedInTheFuture"
+  | "WrongIssuer"
+  | "WrongAudience"
+  | "WrongRealm"
+
+/** The private claim by which a token names the backend that it was signed for (RFC 7519 section 4.3). */
+export const realmClaim = "effect-security.realm"
 
 /** What a token has to say, in seconds where it is about time. */
 export interface Policy {
@@ -22,6 +32,7 @@ export interface Policy {
   readonly audiences: ReadonlyArray<string>
   readonly strictAudience: boolean
   readonly tolerance: number
+  readonly realm: string | undefined
 }
 
 type Claims = Readonly<Record<string, unknown>>
@@ -49,6 +60,9 @@ const registered = (claims: Claims) => {
     : Option.none()
 }
 
+/** Whether the registered claims are there, and each is of its type. */
+export const isRegistered = (claims: Claims): boolean => Option.isSome(registered(claims))
+
 /** Checks what every token says about itself, at a time in milliseconds. */
 export const check = (
   claims: Claims,
@@ -73,6 +87,9 @@ export const check = (
       }
       if ((policy.strictAudience && isList) || !audience.some((one) => policy.audiences.includes(one))) {
         return Either.left("WrongAudience")
+      }
+      if (policy.realm !== undefined && claims[realmClaim] !== undefined && claims[realmClaim] !== policy.realm) {
+        return Either.left("WrongRealm")
       }
       return Either.right({
         issuer: iss,

@@ -9,6 +9,13 @@ interface Key {
   readonly kid: string | undefined
   readonly algorithms: ReadonlyArray<string>
   readonly until: DateTime.Utc | undefined
+  readonly sign: unknown
+}
+
+/** What somebody needs of the keys; `JwtKeys.Demand` is its public face. */
+interface Demand {
+  readonly algorithms: ReadonlyArray<string>
+  readonly signs: boolean
 }
 
 /** Algorithms that the same keys are good for. */
@@ -19,52 +26,97 @@ export const familyOf = (algorithm: string): string =>
 export const isLive = (key: Pick<Key, "until">, now: number): boolean =>
   key.until === undefined || now < key.until.epochMillis
 
-/** What is wrong with keys, whoever verifies with them. */
-const flaw = (keys: ReadonlyArray<Key>): Option.Option<string> => {
+/** The algorithm with which a key signs for somebody who accepts these. */
+export const signsWith = <A extends string>(
+  key: { readonly algorithms: ReadonlyArray<A>; readonly sign: unknown },
+  algorithms: ReadonlyArray<A>
+): A | undefined =>
+  key.sign === undefined ? undefined : algorithms.find((algorithm) => key.algorithms.includes(algorithm))
+
+// -----------------------------------------------------------------------------
+// What is wrong with keys
+// -----------------------------------------------------------------------------
+
+/** For whoever verifies with them. */
+const flaw = (keys: ReadonlyArray<Key>): string | undefined => {
   if (keys.length === 0) {
-    return Option.some("a key ring has no key")
+    return "a key ring has no key"
   }
   const families = new Set(keys.flatMap(({ algorithms }) => algorithms.map(familyOf)))
   if (families.size > 1) {
-    return Option.some(`a key ring has keys of one family, not of ${Array.from(families).join(" and ")}`)
+    return `a key ring has keys of one family, not of ${Array.from(families).join(" and ")}`
   }
-  const kids = keys.map(({ kid }) => kid)
+  const kids = keys.flatMap(({ kid }) => kid === undefined ? [] : [kid])
   const repeated = kids.find((kid, index) => kids.indexOf(kid) !== index)
-  return repeated === undefined
-    ? Option.none()
-    : Option.some(`two keys of a ring have the kid ${JSON.stringify(repeated)}`)
+  return repeated === undefined ? undefined : `two keys of a ring have the kid ${JSON.stringify(repeated)}`
 }
 
-type Check<K> = (keys: ReadonlyArray<K>) => Option.Option<string>
+const nameOf = ({ kid }: Key): string => kid === undefined ? "a key without kid" : `the key ${JSON.stringify(kid)}`
+
+/** For somebody who accepts these algorithms. */
+const misfit = (keys: ReadonlyArray<Key>, algorithms: ReadonlyArray<string>): string | undefined => {
+  for (const key of keys) {
+    const missing = algorithms.filter((algorithm) => !key.algorithms.includes(algorithm))
+    if (key.algorithms.every((algorithm) => familyOf(algorithm) === "HS") && familyOf(algorithms[0]!) === "HS") {
+      if (missing.length > 0) {
+        const bytes = Number(missing[0]!.slice(2)) / 8
+        return `${nameOf(key)} is a secret of fewer than ${bytes} bytes, which ${missing[0]} needs`
+      }
+    } else if (missing.length === algorithms.length) {
+      return `${nameOf(key)} is for ${key.algorithms.join(", ")}, not for ${algorithms.join(", ")}`
+    }
+  }
+  const idle = algorithms.find((algorithm) => keys.every((key) => !key.algorithms.includes(algorithm)))
+  return idle === undefined ? undefined : `no key of the ring is for ${idle}`
+}
+
+const unmet = (keys: ReadonlyArray<Key>, { algorithms, signs }: Demand): string | undefined =>
+  misfit(keys, algorithms) ?? (!signs || keys.some((key) => signsWith(key, algorithms) !== undefined)
+    ? undefined
+    : `no key of the ring can sign with ${algorithms.join(", ")}`)
+
+const check = (reasons: ReadonlyArray<string | undefined>): Effect.Effect<void, SecurityConfigError> =>
+  Option.match(Option.fromNullable(reasons.find((reason) => reason !== undefined)), {
+    onNone: () => Effect.void,
+    onSome: (reason) => Effect.fail(new SecurityConfigError({ reason }))
+  })
+
+/** Keys that others publish are not known when a demand is made: they verify, and are no secrets. */
+export const checkPublished = ({ algorithms, signs }: Demand): Effect.Effect<void, SecurityConfigError> =>
+  check([
+    signs ? "the keys that somebody else publishes only verify: nothing can be signed with them" : undefined,
+    algorithms.some((algorithm) => familyOf(algorithm) === "HS")
+      ? "the keys that somebody else publishes are no secrets, which HMAC needs"
+      : undefined
+  ])
+
+// -----------------------------------------------------------------------------
+// Rings
+// -----------------------------------------------------------------------------
 
 /** A ring whose keys are known, and what replaces them. */
 export const make = <K extends Key>(keys: ReadonlyArray<K>) =>
   Effect.gen(function*() {
-    const checks: Array<Check<K>> = [flaw]
-    const check = (keys: ReadonlyArray<K>) =>
-      Effect.forEach(checks, (check) =>
-        Option.match(check(keys), {
-          onNone: () => Effect.void,
-          onSome: (reason) => Effect.fail(new SecurityConfigError({ reason }))
-        }), { discard: true })
-    yield* check(keys)
+    yield* check([flaw(keys)])
     const current = yield* Ref.make({ generation: 0, keys })
+    // By what they say: however many make one, it is there once.
+    const demands = new Map<string, Demand>()
     const ring = {
       keys: Ref.get(current),
       refresh: Ref.get(current),
-      constrain: (constraint: Check<K>) =>
+      constrain: (demand: Demand) =>
         Effect.flatMap(Ref.get(current), ({ keys }) =>
-          Option.match(constraint(keys), {
-            onNone: () => Effect.sync(() => void checks.push(constraint)),
-            onSome: (reason) => Effect.fail(new SecurityConfigError({ reason }))
-          }))
+          Effect.zipRight(
+            check([unmet(keys, demand)]),
+            Effect.sync(() => void demands.set(JSON.stringify([demand.algorithms, demand.signs]), demand))
+          ))
     }
     return {
       ring,
       rotation: {
         replace: (keys: ReadonlyArray<K>) =>
           Effect.zipRight(
-            check(keys),
+            Effect.suspend(() => check([flaw(keys), ...Array.from(demands.values(), (demand) => unmet(keys, demand))])),
             Ref.update(current, ({ generation }) => ({ generation: generation + 1, keys }))
           )
       }

@@ -15,6 +15,7 @@ interface Options {
   readonly algorithms: ReadonlyArray<string>
   readonly issuer: OneOrMore
   readonly audience: OneOrMore
+  readonly realm?: string | undefined
   readonly strictAudience?: boolean | undefined
   readonly tolerance?: Duration.DurationInput | undefined
   readonly cacheSize?: number | undefined
@@ -55,7 +56,7 @@ export const resolve = (options: Options): Effect.Effect<Resolved, SecurityConfi
     if (!Number.isSafeInteger(cacheSize) || cacheSize < 0) {
       return yield* wrong("cacheSize is a whole number of tokens, or 0")
     }
-    return { issuers, audiences, tolerance: tolerance.value, strictAudience, cacheSize }
+    return { issuers, audiences, tolerance: tolerance.value, strictAudience, cacheSize, realm: options.realm }
   })
 
 /** How long a token lasts, in whole seconds. */

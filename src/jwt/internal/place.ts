@@ -1,9 +1,11 @@
 import * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
 import { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as OpenApi from "@effect/platform/OpenApi"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { pipe } from "effect/Function"
+import type * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as CookiePolicy from "../../http/CookiePolicy.js"
 import type * as CrossSite from "../../http/CrossSite.js"
@@ -11,6 +13,7 @@ import * as ResponseJar from "../../http/ResponseJar.js"
 import * as carriers from "../../internal/carrier.js"
 import * as credentialCookie from "../../internal/credentialCookie.js"
 import * as observe from "../../internal/observe.js"
+import * as securityTag from "../../internal/securityTag.js"
 import type { Realm } from "../../internal/signIn.js"
 import { CookieTooLarge } from "../../SecurityError.js"
 import type { Place, WritablePlace } from "./tokens.js"
@@ -45,9 +48,16 @@ export const header = (
   name: string,
   scheme: HttpApiSecurity.HttpApiSecurity = headerScheme(name)
 ): Place => ({
-  carrier: carriers.bearer(isAuthorization(name) ? "Authorization" : name),
+  carrier: carriers.bearer(isAuthorization(name) ? "Authorization" : name, realm),
   security: { [realm.name]: scheme }
 })
+
+/** What is wrong with settings of a Layer whose tokens are in a header, in a way that their types cannot say. */
+export const wrongHeader = (
+  realm: Realm,
+  settings: { readonly timeout?: Duration.DurationInput | undefined; readonly header?: string | undefined }
+): Option.Option<string> =>
+  securityTag.wrongOption({ ...settings, security: header(realm, settings.header ?? "Authorization").security })
 
 /** The same, granted by a header of the response. */
 export const writableHeader = (realm: Realm, place: Place, settings: Settings): Effect.Effect<WritablePlace> =>
@@ -71,11 +81,12 @@ export const writableHeader = (realm: Realm, place: Place, settings: Settings): 
         const value = Redacted.make(headerOf(token).value)
         const wasWithheld = () => ResponseJar.get(request).headers.get(header.toLowerCase())?.value === value
         return ResponseJar.grantHeader(request, header, {
+          owner: realm,
           value,
           undo: Effect.suspend(() => wasWithheld() ? undo : Effect.void)
         })
       },
-      end: (request) => ResponseJar.clearHeader(request, header),
+      end: (request) => ResponseJar.clearHeader(request, header, realm),
       headerOf
     }
   })

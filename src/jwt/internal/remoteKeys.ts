@@ -16,6 +16,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { SecurityConfigError, SecurityUnavailable } from "../../SecurityError.js"
 import type { Key, KeyRing, Keys } from "../JwtKeys.js"
+import { checkPublished } from "./keyRing.js"
 
 export interface Options {
   readonly url: string | URL
@@ -138,7 +139,11 @@ const collect = <E>(stream: Stream.Stream<Uint8Array, E>): Effect.Effect<Uint8Ar
 /** The body, or where it is instead. The connection is given up with the scope, read to its end or not. */
 const request = (client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, Scope.Scope>, url: URL) =>
   Effect.scoped(Effect.gen(function*() {
-    const response = yield* client.execute(HttpClientRequest.get(url.href))
+    // Nothing that the client of the application adds for its own servers leaves for this one.
+    const bare = HttpClientRequest.get(url.href, {
+      headers: { accept: "application/jwk-set+json, application/json" }
+    })
+    const response = yield* HttpClient.mapRequest(client, () => bare).execute(bare)
     // A client that follows redirects by itself shows it here.
     if (new URL(response.request.url).origin !== url.origin) {
       return yield* Effect.fail("a redirect led to another origin")
@@ -166,13 +171,6 @@ const parseSet = (bytes: Uint8Array): Either.Either<ReadonlyArray<unknown>, stri
 
 const fetcher = (httpClient: HttpClient.HttpClient, url: URL) => {
   const client = httpClient.pipe(
-    // Nothing that the client of the application adds for its own servers leaves for this one.
-    HttpClient.mapRequest((request) =>
-      HttpClientRequest.get(request.url, {
-        urlParams: request.urlParams,
-        headers: { accept: "application/jwk-set+json, application/json" }
-      })
-    ),
     HttpClient.withTracerPropagation(false),
     HttpClient.withScope
   )
@@ -222,8 +220,8 @@ const importSet = (jwks: ReadonlyArray<unknown>, importKey: Import): Effect.Effe
 // The ring
 // -----------------------------------------------------------------------------
 
-/** Whether less than `duration` has passed since. Of a clock that was set back nobody knows, and it has passed. */
-const isWithin = (since: number, duration: number, now: number): boolean => now >= since && now - since < duration
+/** Whether less than `duration` has passed since, or a clock was set back by less. Of more nobody knows, and it has. */
+const isWithin = (since: number, duration: number, now: number): boolean => Math.abs(now - since) < duration
 
 /** What the last fetch that succeeded gave. */
 interface Held {
@@ -372,5 +370,5 @@ export const make = (
       return Option.isSome(error) ? Effect.fail(error.value) : land
     })
 
-    return { keys, refresh, constrain: () => Effect.void }
+    return { keys, refresh, constrain: checkPublished }
   })

@@ -3,42 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { SecurityUnavailable } from "../../SecurityError.js"
 import type { Algorithm, Key, KeyRing } from "../JwtKeys.js"
-import { familyOf, isLive } from "./keyRing.js"
+import { isLive, signsWith } from "./keyRing.js"
 import * as signatureCache from "./signatureCache.js"
-
-// -----------------------------------------------------------------------------
-// What a verifier needs of the keys
-// -----------------------------------------------------------------------------
-
-const nameOf = (key: Key): string => key.kid === undefined ? "a key without kid" : `the key ${JSON.stringify(key.kid)}`
-
-/** What is wrong with keys for somebody who accepts these algorithms. */
-export const misfit = (keys: ReadonlyArray<Key>, algorithms: ReadonlyArray<Algorithm>): Option.Option<string> => {
-  for (const key of keys) {
-    const good = algorithms.filter((algorithm) => key.algorithms.includes(algorithm))
-    if (familyOf(key.algorithms[0]) === "HS" && familyOf(algorithms[0]!) === "HS") {
-      if (good.length < algorithms.length) {
-        const tooStrong = algorithms.find((algorithm) => !good.includes(algorithm))!
-        return Option.some(
-          `${nameOf(key)} is a secret of fewer than ${Number(tooStrong.slice(2)) / 8} bytes, which ${tooStrong} needs`
-        )
-      }
-    } else if (good.length === 0) {
-      return Option.some(`${nameOf(key)} is for ${key.algorithms.join(", ")}, not for ${algorithms.join(", ")}`)
-    }
-  }
-  const idle = algorithms.find((algorithm) => keys.every((key) => !key.algorithms.includes(algorithm)))
-  return Option.map(Option.fromNullable(idle), (idle) => `no key of the ring is for ${idle}`)
-}
-
-const signsWith = (key: Key, algorithms: ReadonlyArray<Algorithm>): Algorithm | undefined =>
-  key.sign === undefined ? undefined : algorithms.find((algorithm) => key.algorithms.includes(algorithm))
-
-/** What is wrong with keys for somebody who signs. */
-export const cannotSign = (keys: ReadonlyArray<Key>, algorithms: ReadonlyArray<Algorithm>): Option.Option<string> =>
-  keys.some((key) => signsWith(key, algorithms) !== undefined)
-    ? Option.none()
-    : Option.some(`no key of the ring can sign with ${algorithms.join(", ")}`)
 
 // -----------------------------------------------------------------------------
 // Verifying

@@ -53,7 +53,7 @@ export interface WritablePlace extends Place {
 
 /** What every Layer over tokens takes, whatever carries them. */
 export interface Options<R> extends Omit<securityTag.BackendOptions<string, R>, "carrier" | "security" | "verify"> {
-  readonly retrieveUser: (auth: any) => Effect.Effect<Option.Option<any>, any, R>
+  readonly retrieveUser: (auth: any, token: Jwt.Token) => Effect.Effect<Option.Option<any>, any, R>
 }
 
 /** What stands behind `Supports` where a token is only read. */
@@ -71,12 +71,14 @@ export const build = <R>(
   Effect.gen(function*() {
     // Whoever authenticates gets `user` and `auth`; what the token says besides is kept for those who ask for it.
     const tokens = new WeakMap<object, Jwt.Token>()
+    const { subject } = signIn.realmOf(tag)
     const verify = (text: string) =>
       Effect.flatMap(
         verifier.verify(Redacted.make(text)),
         ({ claims, token }) =>
-          Effect.map(
-            options.retrieveUser(claims),
+          // Who is named twice is named once: not one person by `sub`, and another by the claims.
+          subject(claims) !== token.subject ? Effect.fail(new NotAuthorized({ reason: "InvalidClaims" })) : Effect.map(
+            options.retrieveUser(claims, token),
             Option.map((user) => {
               const found = { user, auth: claims }
               tokens.set(found, token)
@@ -188,9 +190,16 @@ const waited = (ring: KeyRing, limit: Duration.Duration): KeyRing => {
     ...ring,
     keys: Effect.map(ask(ring.keys), ({ generation, keys }) => ({
       generation,
-      keys: keys.map(({ sign, ...key }) => ({
-        ...key,
-        sign: sign === undefined ? undefined : (header, payload) => ask(Effect.suspend(() => sign(header, payload)))
+      // A key may be an object of any class.
+      keys: keys.map((key) => ({
+        kid: key.kid,
+        algorithms: key.algorithms,
+        until: key.until,
+        publicJwk: key.publicJwk,
+        verify: (token, algorithm) => key.verify(token, algorithm),
+        sign: key.sign === undefined
+          ? undefined
+          : (header, payload) => ask(Effect.suspend(() => key.sign!(header, payload)))
       }))
     }))
   }
@@ -211,9 +220,9 @@ export const make = <E, R>(
     const realm = signIn.realmOf(tag)
     const place = yield* makePlace
     const limit = Duration.decode(options.timeout ?? defaultTimeout)
-    const verifier = yield* Jwt.verifier({ ...options, claims: realm.auth })
+    const verifier = yield* Jwt.verifier({ ...options, realm: realm.id, claims: realm.auth })
     const signer = yield* Effect.provideService(
-      Jwt.signer({ ...options, claims: realm.auth }),
+      Jwt.signer({ ...options, realm: realm.id, claims: realm.auth }),
       JwtKeys,
       waited(yield* JwtKeys, limit)
     )

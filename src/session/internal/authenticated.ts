@@ -37,12 +37,12 @@ export const accessors = (id: string) => {
   const on = signIn.operation<Operations>(id)
   return {
     ...signIn.accessors(id),
-    update: (f: (session: any) => any) => on((_) => _.update(f)),
-    rotate: on((_) => _.rotate),
-    sessions: on((_) => _.sessions),
-    revoke: (id: SessionToken.SessionId) => on((_) => _.revoke(id)),
-    revokeAll: (...args: Parameters<Operations["revokeAll"]>) => on((_) => _.revokeAll(...args)),
-    revokeSubject: (subject: string) => on((_) => _.revokeSubject(subject))
+    update: (f: (session: any) => any) => on("update", (update) => update(f)),
+    rotate: on("rotate", (rotate) => rotate),
+    sessions: on("sessions", (sessions) => sessions),
+    revoke: (id: SessionToken.SessionId) => on("revoke", (revoke) => revoke(id)),
+    revokeAll: (...args: Parameters<Operations["revokeAll"]>) => on("revokeAll", (revokeAll) => revokeAll(...args)),
+    revokeSubject: (subject: string) => on("revokeSubject", (revokeSubject) => revokeSubject(subject))
   }
 }
 
@@ -105,7 +105,7 @@ export const build = <R>(
             ? refuse("NewerSession")
             : Effect.zipRight(
               sessions.end(record.id),
-              Effect.flatMap(cookie.clear(request), (cookies) => refuse("UndecodableSession", cookies))
+              Effect.flatMap(cookie.refuse(request), (cookies) => refuse("UndecodableSession", cookies))
             )
       })
 
