@@ -79,7 +79,13 @@ export const layerAs = <Self, Id extends string, UserId, User, Auth>(
         }),
         recheck: Effect.void,
         forget: () => undefined,
-        presence: { isPresent: () => true, headers: [], challenges: [], insufficient: () => undefined },
+        presence: {
+          isReadable: () => true,
+          isPresent: () => true,
+          headers: [],
+          challenges: [],
+          insufficient: () => undefined
+        },
         exclude: Exclusion.make([]),
         security: tag.security
       })

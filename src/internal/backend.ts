@@ -63,7 +63,9 @@ export interface Implementation<out User, out Auth> {
 
 /** Where a backend looks for its credential, for somebody who asks several backends. */
 export interface Presence {
-  /** Whether the request has something in that place, good or bad. */
+  /** Whether there is something in that place now. */
+  readonly isReadable: (request: HttpServerRequest.HttpServerRequest) => boolean
+  /** Whether the request came with something there, good or bad: also what was refused and cleared since. */
   readonly isPresent: (request: HttpServerRequest.HttpServerRequest) => boolean
   readonly headers: ReadonlyArray<string>
   /** What a request without a credential is answered. */
@@ -73,6 +75,7 @@ export interface Presence {
 }
 
 export const presence = (carrier: Carrier<any>): Presence => ({
+  isReadable: (request) => carrier.read(request)._tag !== "None",
   isPresent: (request) => carrier.read(request)._tag !== "None" || carrier.wasRefused?.(request) === true,
   headers: [carrier.header],
   challenges: [carrier.challenge.missing],

@@ -36,7 +36,7 @@ interface State {
   /** `HttpApi` asks once for each scheme: it is one request without a credential all the same. */
   isCounted: boolean
   /** A refusal that took its own credential from the request, and the members that found theirs then. */
-  refusal: { readonly error: SecurityError; readonly present: ReadonlySet<Implementation> } | undefined
+  refusal: { readonly error: SecurityError; readonly readable: ReadonlySet<Implementation> } | undefined
 }
 
 /** Asks the first member that finds its credential in the request, and no other. */
@@ -54,7 +54,7 @@ const make = (
     return state
   }
 
-  const present = (request: HttpServerRequest) => members.filter(({ presence }) => presence.isPresent(request))
+  const readable = (request: HttpServerRequest) => members.filter(({ presence }) => presence.isReadable(request))
 
   /** The member that decides; which headers it depends on, it says itself when it is asked. */
   const decide = (request: HttpServerRequest): Option.Option<Implementation> => {
@@ -77,8 +77,8 @@ const make = (
       FiberRef.set(decided, Option.some(member)),
       Effect.tapError(member.authenticate, (error) =>
         Effect.sync(() => {
-          if (!member.presence.isPresent(request)) {
-            stateOf(ResponseJar.get(request)).refusal = { error, present: new Set(present(request)) }
+          if (!member.presence.isReadable(request)) {
+            stateOf(ResponseJar.get(request)).refusal = { error, readable: new Set(readable(request)) }
           }
         }))
     )
@@ -98,7 +98,8 @@ const make = (
 
   return {
     presence: {
-      isPresent: (request) => present(request).length > 0,
+      isReadable: (request) => readable(request).length > 0,
+      isPresent: (request) => members.some(({ presence }) => presence.isPresent(request)),
       headers,
       challenges,
       insufficient: (request, scope) => Option.getOrUndefined(decide(request))?.presence.insufficient(request, scope)
@@ -108,7 +109,7 @@ const make = (
       const state = stateOf(jar)
       const { refusal } = state
       // A session that its refusal has cleared would hand the request on to the next member. Signing in ends that.
-      if (refusal !== undefined && present(request).every((member) => refusal.present.has(member))) {
+      if (refusal !== undefined && readable(request).every((member) => refusal.readable.has(member))) {
         jar.challenge = refusal.error._tag === "NotAuthorized" ? refusal.error.challenge : jar.challenge
         return Effect.fail(refusal.error)
       }

@@ -166,9 +166,11 @@ export interface LayerOptions<
  *       Credentials.verify(Users, { login: username, password: Password.fromRedacted(password) }),
  *       ({ user }) => {
  *         // What is asked for is a wish: of it, what this user may have.
- *         const allowed = user.isEditor ? ["articles:read", "articles:write"] as const : ["articles:read"] as const
- *         const asked = Option.getOrElse(scope, () => allowed)
- *         return { sub: user.id, scope: allowed.filter((one) => asked.includes(one)) }
+ *         const may = ["articles:read" as const, ...(user.isEditor ? ["articles:write" as const] : [])]
+ *         return { sub: user.id, scope: Option.match(scope, {
+ *           onNone: () => may,
+ *           onSome: (asked) => asked.filter((one) => may.includes(one))
+ *         }) }
  *       }
  *     ),
  *   retrieveUser: ({ sub }) => Users.findById(sub)

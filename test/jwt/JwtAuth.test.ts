@@ -354,7 +354,8 @@ for (const place of F.places) {
           const token = place.granted(reply)!
           assert.strictEqual(reply.status, status)
           const { claims: { jti, ...said }, header } = partsOf(token)
-          assert.deepStrictEqual(said, { ...claims, iss: issuer, aud: audience, iat: now, exp: now + 900 })
+          const realm = { "effect-security.realm": "test/TokenAuth" }
+          assert.deepStrictEqual(said, { ...claims, ...realm, iss: issuer, aud: audience, iat: now, exp: now + 900 })
           assert.deepStrictEqual(header, { alg: "HS256", typ: "JWT" })
           assert.match(String(jti), /^[A-Za-z0-9_-]{22}$/)
           ids.add(jti)
@@ -1269,6 +1270,7 @@ describe("issue", () => {
       })
       assert.deepStrictEqual([expiresAt.epochMillis / 1_000, expiresIn, id], [now + 3_600, 3_600, "token-7"])
       assert.deepStrictEqual(partsOf(Redacted.value(token)).claims, {
+        "effect-security.realm": "test/TokenAuth",
         sub: "ada",
         role: "admin",
         iss: issuer,

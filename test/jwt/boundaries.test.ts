@@ -133,7 +133,7 @@ describe("a key", () => {
       return undefined
     }
     get publicJwk(): JwtKeys.PublicJwk {
-      return { kty: "EC", crv: "P-256", x: "x", y: "y", ...{ d: "private" } } as unknown as JwtKeys.PublicJwk
+      return { kty: "EC", crv: "P-256", x: "x", y: "y", d: "private" } as unknown as JwtKeys.PublicJwk
     }
     sign(header: JwtKeys.Header, payload: Uint8Array) {
       return this.#key.sign!(header, payload)

@@ -433,7 +433,7 @@ describe("the token endpoint of an HttpApi", () => {
       const form = requestBody.content["application/x-www-form-urlencoded"].schema
       assert.deepStrictEqual([...form.required].sort(), ["grant_type", "password", "username"])
       assert.deepStrictEqual(form.properties.grant_type.enum, ["password"])
-      assert.deepStrictEqual(Object.keys(responses), ["200", "400", "401", "429", "503"])
+      assert.deepStrictEqual(Object.keys(responses), ["200", "400", "401", "413", "429", "503"])
       assert.deepStrictEqual(shown.components.schemas["effect-security.TokenError"].properties.error.enum, [
         "invalid_request",
         "invalid_client",

@@ -340,7 +340,10 @@ describe("a token endpoint", () => {
     type Endpoint = typeof endpoint
     expect<HttpApiEndpoint.HttpApiEndpoint.Success<Endpoint>>().type.toBe<OAuth2PasswordBearer.TokenResponse>()
     expect<HttpApiEndpoint.HttpApiEndpoint.Error<Endpoint>>().type.toBe<
-      OAuth2PasswordBearer.TokenError | SecurityError.TooManyAttempts | SecurityError.SecurityUnavailable
+      | OAuth2PasswordBearer.TokenError
+      | SecurityError.SessionTooLarge
+      | SecurityError.TooManyAttempts
+      | SecurityError.SecurityUnavailable
     >()
     expect<HttpApiEndpoint.HttpApiEndpoint.Payload<Endpoint>>().type.toBe<
       typeof OAuth2PasswordBearer.TokenRequest.Type

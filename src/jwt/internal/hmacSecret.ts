@@ -1,4 +1,5 @@
 import * as Either from "effect/Either"
+import { isString } from "effect/Predicate"
 import * as base64url from "./base64url.js"
 
 /** Bytes as text, one character a byte. NUL is left out, so that ASCII reads the same when it was written as UTF-16. */
@@ -65,7 +66,7 @@ const decodeText = (text: string): Either.Either<Uint8Array, string> =>
 
 /** The bytes of an HMAC secret, or what is wrong with it. Text is base64url (RFC 4648 section 5) without padding. */
 export const parse = (secret: string | Uint8Array): Either.Either<Uint8Array, string> => {
-  const given = typeof secret === "string" ? encoder.encode(secret) : secret
+  const given = isString(secret) ? encoder.encode(secret) : secret
   if (given.length === 0) return Either.left("an HMAC secret is empty")
   const form = publicForm(given, 3)
   if (form !== undefined) {
@@ -76,7 +77,7 @@ export const parse = (secret: string | Uint8Array): Either.Either<Uint8Array, st
   }
   // A copy: what becomes of the caller's array is none of ours.
   return Either.flatMap(
-    typeof secret === "string" ? decodeText(secret) : Either.right(secret.slice()),
+    isString(secret) ? decodeText(secret) : Either.right(secret.slice()),
     (bytes) =>
       bytes.length < 32
         ? Either.left(`an HMAC secret has ${bytes.length} bytes, and HS256 takes at least 32 (RFC 7518 section 3.2)`)

@@ -38,7 +38,7 @@ const misconfigured = (reason: string) => new SecurityConfigError({ reason })
 const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(host)
 
-const hasUserInfo = (url: URL): boolean => url.username !== "" || url.password !== ""
+const hasUserInfo = (url: URL): boolean => url.username.length + url.password.length > 0
 
 const toUrl = (input: string | URL): Either.Either<URL, SecurityConfigError> =>
   Either.try({

@@ -1,6 +1,7 @@
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import { isString } from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Credential from "../../http/Credential.js"
 
@@ -122,7 +123,7 @@ export const parse = (request: HttpServerRequest, text: string): Answer<TokenReq
     const client = yield* clientOf(request, form)
     const username = form.get("username")
     const password = form.get("password")
-    if (username === undefined || password === undefined) {
+    if (!isString(username) || !isString(password)) {
       return yield* invalid
     }
     return { username, password: Redacted.make(password), scope: yield* scopeOf(form.get("scope")), client }

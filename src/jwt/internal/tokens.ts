@@ -71,13 +71,14 @@ export const build = <R>(
   Effect.gen(function*() {
     // Whoever authenticates gets `user` and `auth`; what the token says besides is kept for those who ask for it.
     const tokens = new WeakMap<object, Jwt.Token>()
-    const { subject } = signIn.realmOf(tag)
+    const realm = signIn.realmOf(tag)
+    const isOf = (claims: any, subject: string) => realm.subject(claims) === subject
     const verify = (text: string) =>
       Effect.flatMap(
         verifier.verify(Redacted.make(text)),
         ({ claims, token }) =>
           // Who is named twice is named once: not one person by `sub`, and another by the claims.
-          subject(claims) !== token.subject ? Effect.fail(new NotAuthorized({ reason: "InvalidClaims" })) : Effect.map(
+          !isOf(claims, token.subject) ? Effect.fail(new NotAuthorized({ reason: "InvalidClaims" })) : Effect.map(
             options.retrieveUser(claims, token),
             Option.map((user) => {
               const found = { user, auth: claims }
