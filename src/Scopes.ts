@@ -116,6 +116,8 @@ type CommonScope<Auth, Scope> = Scope extends unknown ? [Lacking<Auth, Scope>] e
 type Lacking<Auth, Scope> = Auth extends unknown ? [Scope] extends [ScopesOfOne<Auth>] ? never : Auth : never
 
 /**
+ * The scopes of one backend, or the sentence that says that it has none.
+ *
  * @since 0.1.0
  * @category type-level
  */

@@ -98,6 +98,8 @@ export type Subject<Claims> = [Claims] extends [{ readonly sub: string }]
   : SubjectOfUserId<Claims>
 
 /**
+ * `Subject` where the claims have no `sub`.
+ *
  * @since 0.1.0
  * @category type-level
  */
@@ -106,6 +108,8 @@ export type SubjectOfUserId<Claims> = [Claims] extends [{ readonly userId: strin
   : SubjectRequired<Claims>
 
 /**
+ * Claims that say themselves whose they are may be overruled.
+ *
  * @since 0.1.0
  * @category type-level
  */
@@ -114,6 +118,8 @@ export interface SubjectOption<Claims> {
 }
 
 /**
+ * Of other claims the application says whose they are.
+ *
  * @since 0.1.0
  * @category type-level
  */
@@ -253,6 +259,8 @@ export interface HeaderSettings {
 }
 
 /**
+ * The settings of a Layer over tokens in a header, those that `layerConfig` takes from `Config`.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -413,6 +421,6 @@ export const layerVerifier = <
   Layer.scopedContext(Effect.gen(function*() {
     const realm = signIn.realmOf(tag)
     const place = places.header(realm, options.header ?? "Authorization")
-    const { context, reading } = yield* tokens.build(tag, yield* options.verifier, place, options as any)
+    const { context, reading } = yield* tokens.build(tag, yield* options.verifier, place, options as any, false)
     return tokens.supporting(context, realm.id, reading)
   })) as any

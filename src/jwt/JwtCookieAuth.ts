@@ -40,6 +40,8 @@ export interface CookieSettings {
 }
 
 /**
+ * The settings of a Layer over tokens in a cookie, those that `layerConfig` takes from `Config`.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -189,6 +191,6 @@ export const layerVerifier = <
   Layer.scopedContext(Effect.gen(function*() {
     const realm = signIn.realmOf(tag)
     const place = places.cookie(realm, yield* places.orDie(realm, places.policy(realm, options)))
-    const { context, reading } = yield* tokens.build(tag, yield* options.verifier, place, options as any)
+    const { context, reading } = yield* tokens.build(tag, yield* options.verifier, place, options as any, false)
     return tokens.supporting(context, realm.id, reading)
   })) as any

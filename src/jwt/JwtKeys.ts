@@ -53,6 +53,8 @@ export type EcAlgorithm = "ES256" | "ES384" | "ES512"
 export type EdAlgorithm = "EdDSA"
 
 /**
+ * What a token can be signed with.
+ *
  * @since 0.1.0
  * @category algorithms
  */

@@ -27,6 +27,7 @@ import { isTagged } from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as RequestBody from "../http/RequestBody.js"
+import * as ResponseJar from "../http/ResponseJar.js"
 import * as backend from "../internal/backend.js"
 import { SchemeObject } from "../internal/openApi.js"
 import * as securityTag from "../internal/securityTag.js"
@@ -98,7 +99,7 @@ export type ScopesOption<Claims> = [Scopes.ScopeOf<Claims>] extends [Scopes.NoSc
  *   the claims of the token. Its
  *   `NotAuthorized` and `PermissionDenied` are answered with `invalid_grant`; `TooManyAttempts` is 429; every failure
  *   that is none of `SecurityError` is logged and 503. The scopes of the claims are the granted ones, and are said in
- *   the answer
+ *   the answer; where the client asked for some and none is granted, the answer is `invalid_scope`
  * - `client`: whether a client is who it says; whoever is not is answered with `invalid_client`, as for those two
  *   failures. By default clients are public, and one that sends a secret is refused, since nobody can check it (RFC
  *   6749 section 4.3.2)
@@ -360,22 +361,26 @@ const answer = (
       if (!named.every((scope) => options.scopes?.is(scope) ?? false)) {
         return yield* fail("invalid_scope")
       }
-      return yield* ask(
+      const claims: any = yield* ask(
         () =>
           options.grant({ username, password, scope: scope as Option.Option<ReadonlyArray<any>>, clientId: client.id }),
         "the password grant",
         "invalid_grant"
       )
+      return { claims, isAsked: named.length > 0 }
     })
 
-  const granted = (claims: any) =>
-    Effect.suspend(() => operations.issue(claims)).pipe(
+  /** RFC 6749 section 3.3: a scope is never empty. Who asks for some and may have none gets no token. */
+  const granted = ({ claims, isAsked }: { readonly claims: any; readonly isAsked: boolean }) =>
+    Effect.suspend(() => isAsked && claims.scope.length === 0 ? fail("invalid_scope") : operations.issue(claims)).pipe(
       Effect.map(({ expiresIn, token }) =>
         json({
           access_token: Redacted.value(token),
           token_type: "Bearer",
           expires_in: expiresIn,
-          ...(options.scopes === undefined ? {} : { scope: (claims.scope as ReadonlyArray<string>).join(" ") })
+          ...(options.scopes === undefined || claims.scope.length === 0
+            ? {}
+            : { scope: (claims.scope as ReadonlyArray<string>).join(" ") })
         }, 200)
       ),
       // A grant that gives what is no claims is as one that throws.
@@ -388,7 +393,10 @@ const answer = (
     )
 
   return withForm((text) =>
-    Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => tokenRequest.parse(request, text)).pipe(
+    Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+      ResponseJar.get(request).vary.add("Authorization")
+      return tokenRequest.parse(request, text)
+    }).pipe(
       Effect.catchAll(fail),
       Effect.flatMap(claimsOf),
       Effect.flatMap(granted)

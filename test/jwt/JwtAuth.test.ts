@@ -1429,7 +1429,7 @@ describe("options", () => {
       for (const place of F.places) {
         assert.strictEqual(
           yield* build(place, {}, verifying),
-          "SecurityConfigError: no key of the ring can sign with HS256"
+          "SecurityConfigError: no key of the ring that is live can sign with HS256"
         )
       }
     }))

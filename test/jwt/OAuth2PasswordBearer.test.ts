@@ -274,9 +274,9 @@ describe("a token", () => {
         }
       })))
 
-  it.scopedLive("says the scopes that the grant decided on, fewer, others or none", () =>
+  it.scopedLive("says the scopes that the grant decided on, fewer or others", () =>
     Effect.forEach(
-      [[], ["articles:write"], ["articles:write", "articles:read"]] as const,
+      [["articles:write"], ["articles:write", "articles:read"]] as const,
       (scope) =>
         onEvery({ grant: ({ username }) => Effect.succeed({ sub: username, scope }) }, (server, label) =>
           Effect.gen(function*() {
@@ -284,6 +284,18 @@ describe("a token", () => {
             assert.strictEqual(answer.scope, scope.join(" "), label)
             assert.strictEqual(partsOf(answer.access_token).claims["scope"], scope.join(" "), label)
           }))
+    ))
+
+  it.scopedLive("is none where none of the scopes is granted that the client asked for, and says none where it asked none", () =>
+    onEvery(
+      { grant: ({ username }) => Effect.succeed({ sub: username, scope: [] }) },
+      (server, label) =>
+        Effect.gen(function*() {
+          assertError(yield* ask(server, { ...good, scope: "articles:read" }), "invalid_scope", label)
+          const answer = granted(yield* ask(server), label)
+          assert.isFalse("scope" in answer, label)
+          assert.strictEqual(partsOf(answer.access_token).claims["scope"], "", label)
+        })
     ))
 
   it.scopedLive("says no scope where the claims have none, and none can be asked for", () =>
@@ -307,7 +319,7 @@ describe("a token", () => {
         grant: ({ clientId, password, scope, username }) =>
           Effect.sync((): Claims => {
             seen.push([username, Redacted.value(password), Option.getOrNull(scope), Option.getOrNull(clientId)])
-            return { sub: "ada", scope: [] }
+            return { sub: "ada", scope: ["articles:read"] }
           })
       }, (server, label) =>
         Effect.gen(function*() {

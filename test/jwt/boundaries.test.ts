@@ -1,7 +1,7 @@
 // Where one backend, key or person ends and another begins: what two of them that look alike must not share.
 import { HttpServerResponse } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Effect, Exit, Layer, Option, Schema } from "effect"
+import { Cause, Context, DateTime, Effect, Exit, Layer, Option, Schema } from "effect"
 import * as Jwt from "effect-security/jwt/Jwt"
 import * as JwtAuth from "effect-security/jwt/JwtAuth"
 import * as JwtKeys from "effect-security/jwt/JwtKeys"
@@ -116,6 +116,28 @@ describe("a person", () => {
     ))
 })
 
+describe("a person of somebody else's tokens", () => {
+  class Foreign extends JwtAuth.Tag<Foreign>()("test/Foreign", {
+    user: CurrentUser,
+    claims: Schema.Struct({ userId: Schema.String })
+  }) {}
+
+  it.effect("is whom the claims name, whatever the issuer calls its subjects", () =>
+    Effect.gen(function*() {
+      yield* setSeconds(now)
+      const headers = F.inAuthorization.present(F.tokenWith({ sub: "auth0|ada", userId: "ada" }))
+      assert.strictEqual((yield* send(Foreign.protect(F.whoami), { headers })).body, "ada")
+    }).pipe(
+      Effect.provide(Layer.provide(
+        JwtAuth.layerVerifier(Foreign, {
+          verifier: Jwt.verifier({ ...options, claims: Foreign.auth }),
+          retrieveUser: ({ userId }) => Effect.succeedSome({ id: userId })
+        }),
+        F.keys
+      ))
+    ))
+})
+
 describe("a key", () => {
   /** As a client of a key management service would have it. */
   class Managed implements JwtKeys.Key {
@@ -170,6 +192,17 @@ describe("a key", () => {
 })
 
 describe("a ring", () => {
+  it.effect("whose keys are all over signs nothing, and no Layer starts that would have to", () =>
+    Effect.gen(function*() {
+      yield* setSeconds(now)
+      const over = JwtKeysJose.generate("HS256", { until: DateTime.unsafeMake((now - 1) * 1_000) })
+      const keys = JwtKeys.layer(over)
+      const failure = yield* Effect.flip(
+        Effect.scoped(Layer.build(Layer.provide(JwtAuth.layer(People, options), keys)))
+      )
+      assert.include(failure.reason, "live")
+    }))
+
   it.effect("keeps what is demanded of it once, however often it is", () =>
     Effect.gen(function*() {
       const kept: Array<string> = []

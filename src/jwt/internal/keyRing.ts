@@ -1,3 +1,4 @@
+import * as Clock from "effect/Clock"
 import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -70,10 +71,11 @@ const misfit = (keys: ReadonlyArray<Key>, algorithms: ReadonlyArray<string>): st
   return idle === undefined ? undefined : `no key of the ring is for ${idle}`
 }
 
-const unmet = (keys: ReadonlyArray<Key>, { algorithms, signs }: Demand): string | undefined =>
-  misfit(keys, algorithms) ?? (!signs || keys.some((key) => signsWith(key, algorithms) !== undefined)
-    ? undefined
-    : `no key of the ring can sign with ${algorithms.join(", ")}`)
+const unmet = (keys: ReadonlyArray<Key>, { algorithms, signs }: Demand, now: number): string | undefined =>
+  misfit(keys, algorithms) ??
+    (!signs || keys.some((key) => isLive(key, now) && signsWith(key, algorithms) !== undefined)
+      ? undefined
+      : `no key of the ring that is live can sign with ${algorithms.join(", ")}`)
 
 const check = (reasons: ReadonlyArray<string | undefined>): Effect.Effect<void, SecurityConfigError> =>
   Option.match(Option.fromNullable(reasons.find((reason) => reason !== undefined)), {
@@ -105,9 +107,9 @@ export const make = <K extends Key>(keys: ReadonlyArray<K>) =>
       keys: Ref.get(current),
       refresh: Ref.get(current),
       constrain: (demand: Demand) =>
-        Effect.flatMap(Ref.get(current), ({ keys }) =>
+        Effect.flatMap(Effect.all([Ref.get(current), Clock.currentTimeMillis]), ([{ keys }, now]) =>
           Effect.zipRight(
-            check([unmet(keys, demand)]),
+            check([unmet(keys, demand, now)]),
             Effect.sync(() => void demands.set(JSON.stringify([demand.algorithms, demand.signs]), demand))
           ))
     }
@@ -116,7 +118,10 @@ export const make = <K extends Key>(keys: ReadonlyArray<K>) =>
       rotation: {
         replace: (keys: ReadonlyArray<K>) =>
           Effect.zipRight(
-            Effect.suspend(() => check([flaw(keys), ...Array.from(demands.values(), (demand) => unmet(keys, demand))])),
+            Effect.flatMap(
+              Clock.currentTimeMillis,
+              (now) => check([flaw(keys), ...Array.from(demands.values(), (demand) => unmet(keys, demand, now))])
+            ),
             Ref.update(current, ({ generation }) => ({ generation: generation + 1, keys }))
           )
       }

@@ -66,18 +66,19 @@ export const build = <R>(
   tag: Context.Tag<any, any>,
   verifier: Jwt.Verifier<any>,
   { carrier, security }: Place,
-  options: Options<R>
+  options: Options<R>,
+  /** Whether tokens are signed here too: then who is named twice, by `sub` and by the claims, is named once. */
+  isOwn: boolean
 ) =>
   Effect.gen(function*() {
     // Whoever authenticates gets `user` and `auth`; what the token says besides is kept for those who ask for it.
     const tokens = new WeakMap<object, Jwt.Token>()
     const realm = signIn.realmOf(tag)
-    const isOf = (claims: any, subject: string) => realm.subject(claims) === subject
+    const isOf = (claims: any, subject: string) => !isOwn || realm.subject(claims) === subject
     const verify = (text: string) =>
       Effect.flatMap(
         verifier.verify(Redacted.make(text)),
         ({ claims, token }) =>
-          // Who is named twice is named once: not one person by `sub`, and another by the claims.
           !isOf(claims, token.subject) ? Effect.fail(new NotAuthorized({ reason: "InvalidClaims" })) : Effect.map(
             options.retrieveUser(claims, token),
             Option.map((user) => {
@@ -227,7 +228,7 @@ export const make = <E, R>(
       JwtKeys,
       waited(yield* JwtKeys, limit)
     )
-    const { context, reading } = yield* build(tag, verifier, place, options)
+    const { context, reading } = yield* build(tag, verifier, place, options, true)
     return {
       context,
       operations: operations(place, { limit, reading, realm, signer, verifier })
