@@ -35,6 +35,13 @@ export const make = ({ carrier, crossSite, observer, policy }: {
       observer.refused
     )
 
+  /** Makes the client forget its cookie, in this response and in one that never passes through the jar. */
+  const clear = (request: HttpServerRequest): Effect.Effect<Cookies.Cookies> =>
+    Effect.suspend(() => {
+      const cookie = CookiePolicy.clear(policy)
+      return Effect.as(ResponseJar.clear(request, cookie), Cookies.fromIterable([cookie]))
+    })
+
   return {
     rejectCrossSite,
 
@@ -48,22 +55,11 @@ export const make = ({ carrier, crossSite, observer, policy }: {
           Effect.zipRight(Effect.uninterruptible(Effect.suspend(() => f(request))))
         )),
 
-    /** Makes the client forget its cookie, in this response and in one that never passes through the jar. */
-    clear: (request: HttpServerRequest): Effect.Effect<Cookies.Cookies> =>
-      Effect.suspend(() => {
-        const cookie = CookiePolicy.clear(policy)
-        return Effect.as(ResponseJar.clear(request, cookie), Cookies.fromIterable([cookie]))
-      }),
+    clear,
 
     /** The same, where it is this request whose credential is refused. */
     refuse: (request: HttpServerRequest): Effect.Effect<Cookies.Cookies> =>
-      Effect.suspend(() => {
-        const cookie = CookiePolicy.clear(policy)
-        return ResponseJar.clear(request, cookie).pipe(
-          Effect.zipRight(Effect.sync(() => ResponseJar.get(request).refused.add(policy.name))),
-          Effect.as(Cookies.fromIterable([cookie]))
-        )
-      }),
+      Effect.tap(clear(request), () => Effect.sync(() => ResponseJar.get(request).refused.add(policy.name))),
 
     /** Gives the client a cookie. */
     grant: (request: HttpServerRequest, { always, maxAge, undo, value }: Granted): Effect.Effect<void> =>

@@ -421,6 +421,5 @@ export const layerVerifier = <
   Layer.scopedContext(Effect.gen(function*() {
     const realm = signIn.realmOf(tag)
     const place = places.header(realm, options.header ?? "Authorization")
-    const { context, reading } = yield* tokens.build(tag, yield* options.verifier, place, options as any, false)
-    return tokens.supporting(context, realm.id, reading)
+    return yield* tokens.readOnly(tag, options as any, place)
   })) as any

@@ -191,6 +191,5 @@ export const layerVerifier = <
   Layer.scopedContext(Effect.gen(function*() {
     const realm = signIn.realmOf(tag)
     const place = places.cookie(realm, yield* places.orDie(realm, places.policy(realm, options)))
-    const { context, reading } = yield* tokens.build(tag, yield* options.verifier, place, options as any, false)
-    return tokens.supporting(context, realm.id, reading)
+    return yield* tokens.readOnly(tag, options as any, place)
   })) as any

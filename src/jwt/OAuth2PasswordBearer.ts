@@ -272,7 +272,7 @@ const build = (tag: Context.Tag<any, any>, options: BuildOptions) =>
     }
     const header = options.header ?? "Authorization"
     // What `oauth2` says to whoever reads the document is in `Authorization`.
-    const place = header.toLowerCase() === "authorization"
+    const place = places.isAuthorization(header)
       ? places.header(realm, header, schemeOf(options))
       : places.header(realm, header)
     const { context, operations } = yield* tokens.make(tag, options, places.writableHeader(realm, place, options))

@@ -26,7 +26,7 @@ interface Settings extends CrossSite.Options {
 // In a header
 // -----------------------------------------------------------------------------
 
-const isAuthorization = (header: string): boolean => header.toLowerCase() === "authorization"
+export const isAuthorization = (header: string): boolean => header.toLowerCase() === "authorization"
 
 /** How OpenAPI shows a token in a header: `http` schemes are those of `Authorization` alone. */
 export const headerScheme = (header: string): HttpApiSecurity.HttpApiSecurity =>

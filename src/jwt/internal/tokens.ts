@@ -103,6 +103,17 @@ export const supporting = (
   operations: object
 ): Context.Context<any> => Context.add(context, Context.GenericTag<any, object>(signIn.supportsKey(id)), operations)
 
+/** A backend that reads the tokens of others. */
+export const readOnly = <E, R>(
+  tag: Context.Tag<any, any>,
+  options: Options<R> & { readonly verifier: Effect.Effect<Jwt.Verifier<any>, E, R> },
+  place: Place
+) =>
+  Effect.gen(function*() {
+    const { context, reading } = yield* build(tag, yield* options.verifier, place, options, false)
+    return supporting(context, tag.key, reading)
+  })
+
 // -----------------------------------------------------------------------------
 // Writing
 // -----------------------------------------------------------------------------
