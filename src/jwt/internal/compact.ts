@@ -1,7 +1,7 @@
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
-import * as base64url from "./base64url.js"
+import * as base64url from "../../internal/base64url.js"
 import * as json from "./json.js"
 
 /** The longest token that is looked at, in bytes. */

@@ -2,9 +2,9 @@ import * as Arr from "effect/Array"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as base64url from "../../internal/base64url.js"
+import * as secretBytes from "../../internal/secretBytes.js"
 import type { Algorithm, HmacAlgorithm } from "../JwtKeys.js"
-import * as base64url from "./base64url.js"
-import * as hmacSecret from "./hmacSecret.js"
 
 /** A secret that passed every check here. */
 export interface Secret {
@@ -222,9 +222,15 @@ const hmacAlgorithms: NonEmptyReadonlyArray<readonly [HmacAlgorithm, number]> = 
   ["HS512", 64]
 ]
 
+const hmacSecret: secretBytes.Purpose = {
+  noun: "an HMAC secret",
+  minimum: "HS256 takes at least 32 (RFC 7518 section 3.2)",
+  advice: "others may have it, and would sign; make a key of it with JwtKeysJose.pem or JwtKeysJose.jwk"
+}
+
 /** A secret, which is good for the hashes that are not longer than it (RFC 7518 section 3.2). */
 export const secret = (input: string | Uint8Array): Result<Secret> =>
-  Either.map(hmacSecret.parse(input), (bytes) => ({
+  Either.map(secretBytes.parse(input, hmacSecret), (bytes) => ({
     _tag: "Secret",
     kid: undefined,
     algorithms: hmacAlgorithms.flatMap(([algorithm, least]) => bytes.length >= least ? [algorithm] : []) as [

@@ -56,33 +56,41 @@ const publicForm = (bytes: Uint8Array, wrappings: number): string | undefined =>
 
 const encoder = new TextEncoder()
 
-const decodeText = (text: string): Either.Either<Uint8Array, string> =>
+/** What a secret is for, as its sentences say it. */
+export interface Purpose {
+  /** With its article: `an HMAC secret`. */
+  readonly noun: string
+  /** Why it has at least 32 bytes. */
+  readonly minimum: string
+  /** What to do with a key that may be public, given as a secret. */
+  readonly advice: string
+}
+
+const decodeText = (text: string, { noun }: Purpose): Either.Either<Uint8Array, string> =>
   Either.fromOption(base64url.decode(text), () =>
     text !== text.trim()
-      ? "an HMAC secret has white space around it"
+      ? `${noun} has white space around it`
       : /^[A-Za-z0-9+/]+={0,2}$/.test(text) && /[+/=]/.test(text)
-      ? "an HMAC secret is standard base64: write it as base64url, with - and _ for + and /, and without ="
-      : "an HMAC secret that is text is base64url without padding; give anything else as bytes")
+      ? `${noun} is standard base64: write it as base64url, with - and _ for + and /, and without =`
+      : `${noun} that is text is base64url without padding; give anything else as bytes`)
 
-/** The bytes of an HMAC secret, or what is wrong with it. Text is base64url (RFC 4648 section 5) without padding. */
-export const parse = (secret: string | Uint8Array): Either.Either<Uint8Array, string> => {
+/** The bytes of a secret, or what is wrong with it. Text is base64url (RFC 4648 section 5) without padding. */
+export const parse = (secret: string | Uint8Array, purpose: Purpose): Either.Either<Uint8Array, string> => {
+  const { advice, minimum, noun } = purpose
   const given = isString(secret) ? encoder.encode(secret) : secret
-  if (given.length === 0) return Either.left("an HMAC secret is empty")
+  if (given.length === 0) return Either.left(`${noun} is empty`)
   const form = publicForm(given, 3)
   if (form !== undefined) {
-    return Either.left(
-      `an HMAC secret is ${form}: others may have it, and would sign; ` +
-        "make a key of it with JwtKeysJose.pem or JwtKeysJose.jwk"
-    )
+    return Either.left(`${noun} is ${form}: ${advice}`)
   }
   // A copy: what becomes of the caller's array is none of ours.
   return Either.flatMap(
-    isString(secret) ? decodeText(secret) : Either.right(secret.slice()),
+    isString(secret) ? decodeText(secret, purpose) : Either.right(secret.slice()),
     (bytes) =>
       bytes.length < 32
-        ? Either.left(`an HMAC secret has ${bytes.length} bytes, and HS256 takes at least 32 (RFC 7518 section 3.2)`)
+        ? Either.left(`${noun} has ${bytes.length} bytes, and ${minimum}`)
         : bytes.every((byte) => byte === bytes[0])
-        ? Either.left("an HMAC secret repeats one byte")
+        ? Either.left(`${noun} repeats one byte`)
         : Either.right(bytes)
   )
 }
