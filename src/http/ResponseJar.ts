@@ -150,13 +150,21 @@ export const get = (request: HttpServerRequest): ResponseJar => {
 // -----------------------------------------------------------------------------
 
 /**
+ * Whether a cookie can still be set: not when the response has left, and not on a WebSocket upgrade.
+ *
+ * @since 0.1.0
+ * @category writing
+ */
+export const isWritable = (request: HttpServerRequest): boolean => !get(request).isSent && !isUpgrade(request)
+
+/**
  * Dies with `ResponseAlreadySent` where a cookie would be lost.
  *
  * @since 0.1.0
  * @category writing
  */
 export const assertWritable = (request: HttpServerRequest): Effect.Effect<void> =>
-  Effect.suspend(() => get(request).isSent || isUpgrade(request) ? Effect.die(new ResponseAlreadySent()) : Effect.void)
+  Effect.suspend(() => isWritable(request) ? Effect.void : Effect.die(new ResponseAlreadySent()))
 
 // Node marks the requests that it handed to the upgrade listener; a header alone upgrades nothing there.
 const isUpgrade = (request: HttpServerRequest): boolean =>

@@ -148,6 +148,22 @@ export const requireCredential = <C>(
   return carrier.isAmbient ? Effect.zipRight(rejectCrossSite(request, crossSite), credential) : credential
 }
 
+/** The same for an operation of a handler, which says what a request was refused for. */
+export const present = <C>(
+  carrier: Carrier<C>,
+  crossSite: CrossSite.Options,
+  observer: Observer,
+  request: HttpServerRequest.HttpServerRequest
+): Effect.Effect<C, NotAuthorized | CrossSiteRejected> =>
+  Effect.suspend(() => {
+    ResponseJar.get(request).vary.add(carrier.header)
+    return ResponseJar.install.pipe(
+      Effect.zipRight(carrier.claim(request)),
+      Effect.zipRight(requireCredential(carrier, crossSite, request, carrier.read(request))),
+      Effect.tapErrorTag("CrossSiteRejected", observer.refused)
+    )
+  })
+
 /** What a request was found to be. Its identity tells whether anything was learnt or forgotten since. */
 interface Remembered {
   readonly key: unknown

@@ -69,6 +69,16 @@ export const make = ({ carrier, crossSite, observer, policy }: {
         return ResponseJar.grant(request, { cookie, undo: Effect.suspend(() => undo(wasWithheld)), always })
       }),
 
+    /** Makes the client forget a cookie, if and only if the response grants what takes its place. */
+    withdraw: (request: HttpServerRequest, always: boolean): Effect.Effect<void> =>
+      Effect.suspend(() =>
+        ResponseJar.grant(request, {
+          cookie: Redacted.make(CookiePolicy.clear(policy)),
+          undo: Effect.void,
+          always
+        })
+      ),
+
     /** The size of the cookie that would carry a value, in bytes of its `Set-Cookie` header. */
     sizeOf: (value: Redacted.Redacted, maxAge: number | undefined): number =>
       new TextEncoder().encode(Cookies.serializeCookie(CookiePolicy.grant(policy, Redacted.value(value), maxAge)))

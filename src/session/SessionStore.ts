@@ -10,10 +10,10 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { SecurityUnavailable } from "../SecurityError.js"
 import { isLive, markMillis } from "./internal/policy.js"
+import * as sweeper from "./internal/sweeper.js"
 import { SessionId } from "./SessionToken.js"
 
 // -----------------------------------------------------------------------------
@@ -113,8 +113,6 @@ export class SessionStore extends Context.Tag("effect-security/session/SessionSt
 // -----------------------------------------------------------------------------
 
 const bucketMillis = 60_000
-const sweepEvery = "1 minute"
-const sweepBatch = 1_000
 
 /**
  * Every operation is one synchronous step, so that none can come between another's reading and writing. Expired records
@@ -215,7 +213,7 @@ const makeMemory = (capacity: number): Service => {
         if (mark !== undefined && now < mark + markMillis && record.authenticatedAt < mark) {
           return Effect.fail(new SessionRefused())
         }
-        if (records.size >= capacity && removeExpired(sweepBatch, now) === 0) {
+        if (records.size >= capacity && removeExpired(sweeper.batch, now) === 0) {
           return Effect.fail(new SecurityUnavailable({ reason: `${capacity} sessions are live: memory is full` }))
         }
         insert(record)
@@ -274,13 +272,6 @@ const makeMemory = (capacity: number): Service => {
 // Layers
 // -----------------------------------------------------------------------------
 
-/** Ends when a batch was not full; yields between batches, so that requests are not kept waiting. */
-const sweep = (store: Service): Effect.Effect<void, SecurityUnavailable> =>
-  Effect.flatMap(
-    store.removeExpired(sweepBatch),
-    (removed) => removed < sweepBatch ? Effect.void : Effect.zipRight(Effect.yieldNow(), sweep(store))
-  )
-
 /**
  * Sessions in this process's memory, as `layerMemory`, with another `capacity`: a positive whole number, or the Layer
  * dies with a sentence that says so.
@@ -296,7 +287,7 @@ export const layerMemoryWith = (options: { readonly capacity: number }): Layer.L
         return Effect.dieMessage("SessionStore: capacity is a positive whole number")
       }
       const store = makeMemory(options.capacity)
-      return Effect.as(Effect.forkScoped(Effect.repeat(sweep(store), Schedule.spaced(sweepEvery))), store)
+      return Effect.as(sweeper.start(store, sweeper.defaultInterval), store)
     })
   )
 

@@ -58,9 +58,6 @@ const hash = (realm: string, text: string): Uint8Array => sha256(encoder.encode(
 
 const tagIn = (text: string): string => text.slice(0, text.indexOf("."))
 
-const tagOf = (realm: string, subject: string): string =>
-  Encoding.encodeBase64Url(hash(realm, subject).subarray(0, tagBytes))
-
 /**
  * A fresh token for a subject of a realm. The tag is the same for all sessions of one subject, so that a sharded store
  * keeps them together; it is random for a session without a subject (null).
@@ -112,6 +109,24 @@ export const toId = (realm: string, token: SessionToken): SessionId => {
   const text = Redacted.value(token)
   return `${tagIn(text)}.${Encoding.encodeBase64Url(hash(realm, text))}` as SessionId
 }
+
+/**
+ * The tag that the ids of a subject's sessions in a realm begin with: where a sharded store keeps what it knows of the
+ * subject. Two subjects may have the same tag.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const tagOf = (realm: string, subject: string): string =>
+  Encoding.encodeBase64Url(hash(realm, subject).subarray(0, tagBytes))
+
+/**
+ * The tag of an id: 12 characters of base64url.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const tagOfId = (id: SessionId): string => tagIn(id)
 
 /**
  * Whether an id is one of a subject's sessions in a realm, as far as its tag tells. A session without a subject has a

@@ -129,21 +129,15 @@ export const build = <R>(
     const implementation = securityTag.implementation(context, tag)
 
     // Each operation finds the session of its request anew: what was remembered may be old.
-    const current = Effect.flatMap(HttpServerRequest, (request) => {
-      const jar = ResponseJar.get(request)
-      jar.vary.add(carrier.header)
-      return ResponseJar.install.pipe(
-        Effect.zipRight(carrier.claim(request)),
-        Effect.zipRight(backend.requireCredential(carrier, options, request, carrier.read(request))),
-        Effect.tapErrorTag("CrossSiteRejected", observer.refused),
+    const current = Effect.flatMap(HttpServerRequest, (request) =>
+      backend.present(carrier, options, observer, request).pipe(
         // Whatever a session is asked for is a use of it.
         Effect.flatMap((token) => ask(Effect.tap(find(token), sessions.renew))),
-        Effect.tap(() => {
-          jar.isPrivate = true
-        }),
-        Effect.map((record) => ({ record, subject: record.subject!, request }))
-      )
-    })
+        Effect.map((record) => {
+          ResponseJar.get(request).isPrivate = true
+          return { record, subject: record.subject!, request }
+        })
+      ))
 
     const revoked = (
       subject: string,
