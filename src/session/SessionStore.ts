@@ -255,7 +255,9 @@ const makeMemory = (capacity: number): Service => {
       }),
     removeBySubject: (realm, subject, { except }) =>
       step((now) => {
-        marks.set(subjectKey(realm, subject), now)
+        const key = subjectKey(realm, subject)
+        // A clock that goes back takes no mark back.
+        marks.set(key, Math.max(marks.get(key) ?? now, now))
         // Expired ones too: to another process, whose clock is behind, they may still be live.
         for (const id of Array.from(bySubject.get(subjectKey(realm, subject)) ?? [])) {
           if (!Option.contains(except, id)) {

@@ -15,7 +15,8 @@
  * **What Redis must not forget.** The setting `maxmemory-policy` has to be `noeviction`, as it is by default. Every key
  * here has a TTL, so that `volatile-*` and `allkeys-*` evict them when memory is full: people are signed out, and what
  * `revokeAll` has written of sign-ins under way and of sealed sessions is gone. With `noeviction` a full Redis refuses
- * to create, with a `SecurityUnavailable`, and still finds and removes.
+ * whatever it would need more memory for, with a `SecurityUnavailable`: signing in, changing and renewing a session, and
+ * the mark of `revokeAll`. It still finds sessions and removes them one by one.
  *
  * @since 0.1.0
  */

@@ -123,6 +123,16 @@ const create = [
       yield* expect("refused, verified since the latest mark", yield* t.isRefused(since), false)
     })),
 
+  test("create: a mark is not taken back by a clock that goes back", (t) =>
+    Effect.gen(function*() {
+      yield* t.setTime(t.start + minute)
+      yield* t.removeAll()
+      yield* t.setTime(t.start)
+      yield* t.removeAll()
+      const before = yield* t.record({ authenticatedAt: t.start + minute - 1 })
+      yield* expect("refused, verified before the first of two marks", yield* t.isRefused(before), true)
+    })),
+
   test("create: a record without a subject is never refused, and is no subject's", (t) =>
     Effect.gen(function*() {
       const anonymous = yield* t.created({ subject: null })

@@ -304,6 +304,15 @@ export const flaws: { readonly [promise: string]: ReadonlyArray<Flaw> } = {
         })
     }))
   ],
+  "create: a mark is not taken back by a clock that goes back": [
+    flaw("the mark is that of the last clock", (store, { marks }) => ({
+      removeBySubject: (realm, subject, options) =>
+        Effect.tap(
+          store.removeBySubject(realm, subject, options),
+          () => step((now) => void marks.set(key(realm, subject), now))
+        )
+    }))
+  ],
   "create: a record without a subject is never refused, and is no subject's": [
     refuses(
       "without a subject it is the subject \"\"'s",

@@ -72,7 +72,7 @@ export const make = (): { readonly state: State; readonly store: SessionStore.Se
     remove: (id) => step(() => void records.delete(id)),
     removeBySubject: (realm, subject, { except }) =>
       step((now) => {
-        marks.set(key(realm, subject), now)
+        marks.set(key(realm, subject), Math.max(marks.get(key(realm, subject)) ?? now, now))
         for (const { id } of ofSubject(realm, subject)) {
           if (!Option.contains(except, id)) {
             records.delete(id)

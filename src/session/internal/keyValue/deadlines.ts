@@ -142,9 +142,11 @@ export const make = (store: KeyValueStore, prefix: string): Deadlines => {
 
       const sweepPage = (bucket: number, page: number) =>
         Effect.gen(function*() {
-          looked++
           const done: Array<Page[number]> = []
-          for (const entry of yield* inBucket(bucket)(findPage(bucket, page))) {
+          const entries = yield* inBucket(bucket)(findPage(bucket, page))
+          // However many pages are empty by now, what stands behind them is reached.
+          looked += entries.length === 0 ? 0 : 1
+          for (const entry of entries) {
             if (isEnough()) {
               break
             }

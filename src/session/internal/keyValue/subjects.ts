@@ -60,7 +60,7 @@ export const add = (subjects: Subjects, owner: Owner, id: SessionId): Subjects =
 /** All its sessions end but those that stay. */
 export const end = (subjects: Subjects, owner: Owner, stays: (_: SessionId) => boolean, now: number): Subjects => {
   const subject = find(subjects, owner)
-  return put(subjects, { ...subject, mark: now, ids: subject.ids.filter(stays) })
+  return put(subjects, { ...subject, mark: Math.max(subject.mark ?? now, now), ids: subject.ids.filter(stays) })
 }
 
 /** Whether a password that was verified then is too old to sign in with now. */

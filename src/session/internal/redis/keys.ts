@@ -41,8 +41,9 @@ const afterPrefix = /^\{([A-Za-z0-9_-]{12})\}:session:(\1\.[A-Za-z0-9_-]{43})$/
 
 const encoder = new TextEncoder()
 
+/** Of JSON, which has another text for each pair, also with NUL or half of a character in it. */
 const digestOf = (realm: string, subject: string): string =>
-  Encoding.encodeBase64Url(sha256(encoder.encode(`${realm}\0${subject}`)))
+  Encoding.encodeBase64Url(sha256(encoder.encode(JSON.stringify([realm, subject]))))
 
 /** Left says what is wrong with the prefix. */
 export const make = (prefix: string): Either.Either<Keys, string> => {
