@@ -11,6 +11,7 @@ export default defineConfig({
     ]
   },
   test: {
+    globalSetup: "test/globalSetup.ts",
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
     pool: "forks",
     silent: "passed-only",

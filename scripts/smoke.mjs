@@ -11,7 +11,11 @@ const folder = mkdtempSync(join(tmpdir(), "effect-security-smoke-"))
 const modules = publicModules()
 const browserSafe = modules.filter((name) => implementationModules[name] === undefined)
 const internals = filesIn("src", ".ts").filter(isInternal).map((file) => file.slice("src/".length, -".ts".length))
-const peers = Object.values(implementationModules).flat().filter((name) => !name.startsWith("node:"))
+const peers = [...new Set(Object.values(implementationModules).flat())].filter((name) => !name.startsWith("node:"))
+/** Packages whose own declarations need those of Node. */
+const nodeTyped = ["ioredis"]
+const needsNodeTypes = (/** @type {string} */ name) =>
+  (implementationModules[name] ?? []).some((peer) => nodeTyped.includes(peer))
 /** @param {string} name */
 const specifier = (name) => name === "index" ? "effect-security" : `effect-security/${name}`
 
@@ -95,7 +99,9 @@ const main = async () => {
 
   // A browser's libraries and no @types/node: declarations must not need more than that.
   mkdirSync(join(folder, "src"))
-  write("src/modules.ts", modules.map((name, n) => `export * as m${n} from "${specifier(name)}"\n`).join(""))
+  const exporting = (/** @type {ReadonlyArray<string>} */ names) =>
+    names.map((name, n) => `export * as m${n} from "${specifier(name)}"\n`).join("")
+  write("src/modules.ts", exporting(modules.filter((name) => !needsNodeTypes(name))))
   if (existsSync(join(root, "scripts/smoke/consumer.ts"))) {
     cpSync(join(root, "scripts/smoke/consumer.ts"), join(folder, "src/consumer.ts"))
   }
@@ -112,9 +118,23 @@ const main = async () => {
     rootDir: "src"
   }
   write("tsconfig.json", JSON.stringify({ compilerOptions, include: ["src"] }))
+  mkdirSync(join(folder, "src-node"))
+  write("src-node/modules.ts", exporting(modules.filter(needsNodeTypes)))
+  const withNode = { rootDir: "src-node", types: ["node"], typeRoots: [join(root, "node_modules/@types")] }
+  write(
+    "tsconfig.node.json",
+    JSON.stringify({ compilerOptions: { ...compilerOptions, ...withNode }, include: ["src-node"] })
+  )
   for (const compiler of ["typescript", "typescript7"]) {
-    const args = [`node_modules/${compiler}/bin/tsc`, "-p", folder, "--outDir", join(folder, compiler)]
-    await step(`type check with ${compiler}`, node(args, { cwd: folder, quiet: true }))
+    const tsc = `node_modules/${compiler}/bin/tsc`
+    await step(
+      `type check with ${compiler}`,
+      node([tsc, "-p", folder, "--outDir", join(folder, compiler)], { cwd: folder, quiet: true })
+    )
+    await step(
+      `type check with ${compiler} and the types of Node`,
+      node([tsc, "-p", join(folder, "tsconfig.node.json"), "--noEmit"], { cwd: folder, quiet: true })
+    )
   }
   if (existsSync(join(folder, "typescript/consumer.js"))) {
     await step("the consumer runs", node([join(folder, "typescript/consumer.js")], { cwd: folder, quiet: true }))

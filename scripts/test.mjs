@@ -4,6 +4,8 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { root } from "./lib/project.mjs"
 import { node } from "./lib/run.mjs"
+import { startServers } from "./servers/servers.mjs"
+import { notRun } from "./servers/suites.mjs"
 
 /**
  * @typedef {{ readonly passed: number, readonly failed: number, readonly skipped?: number }} Counts
@@ -86,17 +88,23 @@ const chosen = steps.filter((step) => names.length === 0 || names.includes(step.
 mkdirSync(join(root, ".tmp"), { recursive: true })
 if (chosen.some(({ name }) => name === "tests")) rmSync(vitestReport, { force: true })
 
+// SQLite has to be compiled on a fresh machine, which takes longer than the steps before its tests.
+const sqlite = chosen.length > 1 && chosen.some(({ name }) => name === "tests") ? startServers(["sqlite"]) : undefined
+
 /** @param {number} since */
 const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`
 
 /** @type {Array<{ title: string, counts: Counts, duration: string }>} */
 const rows = []
+/** @type {Set<string>} The suites that had no server. */
+const left = new Set()
 const started = performance.now()
 for (const [index, { args, count, title }] of chosen.entries()) {
   console.log(`\n== ${index + 1}/${chosen.length} ${title}\n`)
   const since = performance.now()
   const result = await node(args)
   const counts = count(result)
+  for (const line of result.output.split("\n")) if (line.startsWith(notRun)) left.add(line)
   // Whatever was counted, a program that ended badly is a failure (an unhandled rejection, no tests at all).
   const failed = result.status === 0 ? counts.failed : Math.max(1, counts.failed)
   rows.push({ title, counts: { ...counts, failed }, duration: seconds(since) })
@@ -112,6 +120,9 @@ for (const { counts: { failed, passed, skipped = 0 }, duration, title } of rows)
       `${passed} passed, ${failed} failed${notes}`
   )
 }
+
+if (left.size > 0) console.log(`\n${[...left].join("\n")}`)
+await (await sqlite)?.stop()
 
 const passed = rows.reduce((sum, { counts }) => sum + counts.passed, 0)
 const failed = rows.reduce((sum, { counts }) => sum + counts.failed, 0)

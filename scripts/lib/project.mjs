@@ -42,8 +42,23 @@ export const publicModules = () =>
  */
 export const implementationModules = {
   "jwt/JwtKeysJose": ["jose"],
+  "session/SealedSession": ["node:crypto"],
+  "session/SessionStoreRedis": ["ioredis"],
+  "session/SessionStoreSql": ["@effect/sql"],
   "user/PasswordHasherArgon2": ["@node-rs/argon2"],
-  "user/PasswordHasherScrypt": ["node:crypto"]
+  "user/PasswordHasherScrypt": ["node:crypto"],
+  "user/UserRepositorySql": ["@effect/sql"]
+}
+
+/**
+ * What the modules above have in rooms of their own, by folder below `src`, and what it may import besides.
+ *
+ * @type {Record<string, ReadonlyArray<string>>}
+ */
+export const implementationFolders = {
+  "internal/sql": ["@effect/sql"],
+  "session/internal/redis": ["ioredis"],
+  "session/internal/sealed": ["node:crypto"]
 }
 
 /** The public modules that src/index.ts leaves out. */

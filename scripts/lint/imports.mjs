@@ -1,6 +1,6 @@
 // The direction of imports inside src, and which packages a module may use.
 import { posix } from "node:path"
-import { implementationModules, isInternal } from "../lib/project.mjs"
+import { implementationFolders, implementationModules, isInternal } from "../lib/project.mjs"
 import { fileOf } from "./rule.mjs"
 
 const backends = ["session", "jwt", "user"]
@@ -56,7 +56,8 @@ const complaint = (file, source, typeOnly) => {
   }
   if (/^(effect|@effect\/platform|@noble\/hashes)\//.test(source)) return undefined
   const module = file.replace(/^src\//, "").replace(/\.ts$/, "")
-  if (implementationModules[module]?.includes(source)) return undefined
+  const allowed = implementationModules[module] ?? implementationFolders[posix.dirname(module)] ?? []
+  if (allowed.some((name) => source === name || source.startsWith(`${name}/`))) return undefined
   return `${source} belongs in an implementation module that has its own entry point (scripts/lib/project.mjs lists ` +
     `them), since front ends import this one.`
 }
