@@ -1,9 +1,12 @@
-// Sign up, log in, read /user, log out: sessions on HttpApi. Run it with `npm start`.
+// Sign up, log in, read /user, log out: sessions on HttpApi. Run it with `npm start`, and with another store with
+// SESSION_STORE=file, sqlite, postgres, redis or cookie before it.
 import { HttpApiBuilder, HttpApiSwagger, HttpMiddleware } from "@effect/platform"
 import { Layer } from "effect"
 import { RequestBody } from "effect-security"
-import { Api, Auth, AuthLive, CurrentUser, logIn, SessionsLive, signUp, UsersLive } from "./accounts.js"
+import * as PasswordHasherArgon2 from "effect-security/user/PasswordHasherArgon2"
+import { Api, Auth, CurrentUser, logIn, signUp } from "./accounts.js"
 import { announce, HttpServerLive, runMain } from "./server.js"
+import { AccountsLive as StoreLive } from "./stores.js"
 
 const AccountsLive = HttpApiBuilder.group(Api, "accounts", (handlers) =>
   handlers
@@ -23,7 +26,7 @@ export const Routes = HttpApiBuilder.serve(HttpMiddleware.logger).pipe(
 )
 
 /** The whole program, but for the socket. */
-export const Program = Routes.pipe(Layer.provide(AuthLive), Layer.provide([SessionsLive, UsersLive]))
+export const Program = Routes.pipe(Layer.provide([StoreLive, PasswordHasherArgon2.layer]))
 
 export const instructions = (url: string): ReadonlyArray<string> => {
   const json = `-H 'content-type: application/json'`
@@ -42,4 +45,12 @@ export const instructions = (url: string): ReadonlyArray<string> => {
   ]
 }
 
-runMain(import.meta, announce(instructions).pipe(Layer.provideMerge(Program), Layer.provide(HttpServerLive)))
+// The server listens when the store is there, so that nobody is kept waiting for it.
+runMain(
+  import.meta,
+  announce(instructions).pipe(
+    Layer.provideMerge(Routes),
+    Layer.provide(HttpServerLive),
+    Layer.provide([StoreLive, PasswordHasherArgon2.layer])
+  )
+)

@@ -1,7 +1,7 @@
 import { sha256 } from "@noble/hashes/sha2.js"
 import * as Encoding from "effect/Encoding"
 
-// What a column can hold of a JavaScript string: PostgreSQL refuses NUL, and no database keeps a lone surrogate. JSON
+// What a database can hold of a JavaScript string: PostgreSQL refuses NUL, and none keeps a lone surrogate. JSON
 // has an escape for both, and one for each character that it needs for that.
 
 /** Different for different texts, and the text itself where it has no need of an escape. */

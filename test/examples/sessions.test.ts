@@ -3,6 +3,7 @@ import { ConfigProvider, Effect, Layer } from "effect"
 import * as HttpRouterExample from "../../examples/http-router.js"
 import * as JwtExample from "../../examples/jwt.js"
 import * as SessionAuthExample from "../../examples/session-auth.js"
+import { databaseUrl, freshDatabase, hasSqlite, redisUrl } from "../servers.js"
 import * as Client from "./client.js"
 
 const ada = { name: "Ada", email: "ada@example.com", password: "correct horse" }
@@ -23,14 +24,37 @@ const tokens = {
   endsWithLogout: false
 } as const
 
-const jwt = (settings: Record<string, string>) =>
-  JwtExample.Program.pipe(
-    Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(settings)))))
-  )
+/** With these settings, as the environment would have them. */
+const configured = <A, E, R>(program: Layer.Layer<A, E, R>, settings: Record<string, string>) =>
+  Layer.provide(program, Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(settings)))))
+
+const jwt = (settings: Record<string, string>) => Effect.succeed(configured(JwtExample.Program, settings))
+
+const sessionAuth = (settings: Record<string, string>) => configured(SessionAuthExample.Program, settings)
+
+const stored = (store: string, settings: Record<string, string> = {}) => ({
+  name: `examples/session-auth.ts with SESSION_STORE=${store}`,
+  program: Effect.succeed(sessionAuth({ SESSION_STORE: store, ...settings })),
+  ...sessions
+})
 
 const programs = [
-  { name: "examples/session-auth.ts", program: SessionAuthExample.Program, ...sessions },
-  { name: "examples/http-router.ts", program: HttpRouterExample.Program, ...sessions },
+  { name: "examples/session-auth.ts", program: Effect.succeed(sessionAuth({})), ...sessions },
+  { name: "examples/http-router.ts", program: Effect.succeed(HttpRouterExample.Program), ...sessions },
+  stored("memory"),
+  stored("file"),
+  {
+    ...stored("cookie"),
+    shape: /^1\.[A-Za-z0-9_-]+$/,
+    // Nothing on the server ends a cookie that somebody copied.
+    endsWithLogout: false
+  },
+  ...(hasSqlite ? [stored("sqlite")] : []),
+  ...(redisUrl === undefined ? [] : [stored("redis", { REDIS_URL: redisUrl })]),
+  ...(databaseUrl === undefined ? [] : [{
+    ...stored("postgres"),
+    program: Effect.map(freshDatabase, (url) => sessionAuth({ SESSION_STORE: "postgres", DATABASE_URL: url }))
+  }]),
   {
     name: "examples/jwt.ts with AUTH=bearer",
     program: jwt({ AUTH: "bearer" }),
@@ -61,7 +85,7 @@ const present = (credential: "cookie" | "bearer", value: string): Record<string,
 
 describe.each(programs)("$name", ({ credential, endsWithLogout, maxAge, program, scheme, shape }) => {
   const withClient = <A, E>(f: (client: Client.Client, url: string) => Effect.Effect<A, E>) =>
-    Effect.scoped(Effect.flatMap(Client.serve(program), (url) => f(Client.make(url), url)))
+    Effect.scoped(Effect.flatMap(Effect.flatMap(program, Client.serve), (url) => f(Client.make(url), url)))
 
   it.live("a person signs up, reads /user, logs out, and logs in again", () =>
     withClient((client) =>

@@ -132,7 +132,9 @@ export const build = <R>(
     const current = Effect.flatMap(HttpServerRequest, (request) =>
       backend.present(carrier, options, observer, request).pipe(
         // Whatever a session is asked for is a use of it.
-        Effect.flatMap((token) => ask(Effect.tap(find(token), sessions.renew))),
+        Effect.flatMap((token) =>
+          ask(Effect.tap(find(token), sessions.renew))
+        ),
         Effect.map((record) => {
           ResponseJar.get(request).isPrivate = true
           return { record, subject: record.subject!, request }

@@ -2,7 +2,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { assertSome } from "@effect/vitest/utils"
 import { Effect, FastCheck as fc } from "effect"
 import { SessionStore } from "effect-security/session/SessionStore"
-import { escape, toKey, unescape } from "../../../src/internal/sql/text.js"
+import { escape, toKey, unescape } from "../../../src/internal/columnText.js"
 import { kinds, postgres } from "./databases.js"
 import { created, layerOver } from "./fixtures.js"
 

@@ -1,6 +1,6 @@
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import * as columnText from "../../../internal/sql/text.js"
+import * as columnText from "../../../internal/columnText.js"
 import { SessionRecord } from "../../SessionStore.js"
 import type { SessionId } from "../../SessionToken.js"
 
