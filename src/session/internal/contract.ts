@@ -90,7 +90,7 @@ const eras = { swept: Date.UTC(2100), other: Date.UTC(2300) }
 /**
  * Stands still until it is set. What sleeps does so by the real clock: a store's own timeouts and retries go on.
  */
-const makeClock = (start: number) => {
+export const makeClock = (start: number) => {
   let now = start
   const { sleep } = Clock.make()
   const clock: Clock.Clock = {

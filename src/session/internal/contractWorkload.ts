@@ -1,4 +1,3 @@
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
@@ -6,7 +5,7 @@ import type { SecurityUnavailable } from "../../SecurityError.js"
 import type { Service } from "../SessionStore.js"
 import { SessionRecord } from "../SessionStore.js"
 import type { SessionId } from "../SessionToken.js"
-import { day } from "./contract.js"
+import { day, makeClock } from "./contract.js"
 import type { Answer, Entry, History, Owner, PlainRecord } from "./contractHistory.js"
 import { callOf } from "./contractHistory.js"
 import * as model from "./contractModel.js"
@@ -27,20 +26,6 @@ export interface Options extends Plan.Options {
 // -----------------------------------------------------------------------------
 // Asking
 // -----------------------------------------------------------------------------
-
-/** Stands still: the workers' clocks are part of the plan. */
-const standing = (now: number): Clock.Clock => {
-  const nanos = BigInt(now) * 1_000_000n
-  const { sleep } = Clock.make()
-  return {
-    [Clock.ClockTypeId]: Clock.ClockTypeId,
-    unsafeCurrentTimeMillis: () => now,
-    unsafeCurrentTimeNanos: () => nanos,
-    currentTimeMillis: Effect.succeed(now),
-    currentTimeNanos: Effect.succeed(nanos),
-    sleep
-  }
-}
 
 type Ask = (owner: Owner, now: number, call: model.Call) => Effect.Effect<Answer | undefined, SecurityUnavailable>
 
@@ -63,7 +48,8 @@ const makeAsk = (store: Service, options: Options, history: Array<Entry>): Ask =
       yield* options.log(begun)
       const invoked = yield* options.instant
       const answer = yield* model.ask(store, call).pipe(
-        Effect.withClock(standing(now)),
+        // The workers' clocks are part of the plan.
+        Effect.withClock(makeClock(now).clock),
         Effect.map((answer) => Option.some(answer as Answer)),
         Effect.catchAll((unavailable) => options.goesOn ? Effect.succeedNone : Effect.fail(unavailable))
       )

@@ -5,10 +5,10 @@ import { SessionStore } from "effect-security"
 import * as SessionStoreContract from "effect-security/session/SessionStoreContract"
 import { createHash } from "node:crypto"
 import { isDeepStrictEqual } from "node:util"
+import { make } from "../contract/plainStore.js"
 import { histories, unreliable } from "./fibers.js"
 import type { Anomaly } from "./flaws.js"
 import { broken, flaws } from "./flaws.js"
-import { makeShared } from "./sharedStore.js"
 
 const promises: { readonly [anomaly in Anomaly]: RegExp } = {
   lost: /no acknowledged write is lost/,
@@ -44,7 +44,7 @@ describe("a store that keeps its promises passes", () => {
   it.effect("whatever the workers do to it", () =>
     Effect.forEach(seeds, (seed) =>
       Effect.gen(function*() {
-        const { store } = makeShared()
+        const { store } = make()
         yield* SessionStoreContract.check(yield* histories(seed, () => store, { rounds: 6 }))
       })))
 
@@ -59,7 +59,7 @@ describe("a store that keeps its promises passes", () => {
   it.effect("when the clocks of the workers are a minute apart", () =>
     Effect.forEach(seeds.slice(0, 6), (seed) =>
       Effect.gen(function*() {
-        const { store } = makeShared()
+        const { store } = make()
         const seen = yield* histories(seed, () => store, { skew: 60_000 })
         assert.deepStrictEqual(seen.map(([first]) => first!.now - seen[1]![0]!.now), [-60_000, 0, 60_000, -60_000])
         yield* SessionStoreContract.check(seen)
@@ -68,7 +68,7 @@ describe("a store that keeps its promises passes", () => {
   it.effect("when answers get lost, and what they answer was done, will be done, or never is", () =>
     Effect.forEach(seeds, (seed) =>
       Effect.gen(function*() {
-        const { store } = makeShared()
+        const { store } = make()
         const seen = yield* histories(
           seed,
           (worker) => unreliable(store, Random.make(`${seed}, fate of ${worker}`), 10),
@@ -119,7 +119,7 @@ describe("the promises", () => {
 describe("a workload", () => {
   it.effect("does everything, with and without success, to sessions that several workers know", () =>
     Effect.gen(function*() {
-      const { state, store } = makeShared()
+      const { state, store } = make()
       const entries = (yield* histories("seed", () => store)).flat()
       const answers = new Set(entries.map(({ call, outcome }) => {
         const answer = outcome!.answer
@@ -161,7 +161,7 @@ describe("a workload", () => {
     Effect.gen(function*() {
       const [first, again, other] = yield* Effect.forEach(
         ["seed", "seed", "another"],
-        (seed) => histories(seed, () => makeShared().store, { rounds: 1 })
+        (seed) => histories(seed, () => make().store, { rounds: 1 })
       )
       assert.strictEqual(digest(first), digest(again))
       assert.notStrictEqual(digest(first), digest(other))
@@ -177,7 +177,7 @@ describe("a workload", () => {
 
   it.effect("ends with the store's first failure, unless it goes on", () =>
     Effect.gen(function*() {
-      const { store } = makeShared()
+      const { store } = make()
       const failing = (worker: number) => unreliable(store, Random.make(String(worker)), 100)
       const result = yield* Effect.either(histories("seed", failing))
       assert.isTrue(Either.isLeft(result))

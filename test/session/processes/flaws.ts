@@ -2,8 +2,7 @@
 import { Effect, Option } from "effect"
 import { SessionStore } from "effect-security"
 import type { State } from "../contract/plainStore.js"
-import { changed, isLive, key, step } from "../contract/plainStore.js"
-import { makeShared } from "./sharedStore.js"
+import { changed, isLive, key, make, step } from "../contract/plainStore.js"
 
 type Record = SessionStore.SessionRecord
 type Service = SessionStore.Service
@@ -20,7 +19,7 @@ interface Flaw {
 
 /** For each process its store. */
 export const broken = ({ change }: Flaw): (worker: number) => Service => {
-  const { state, store } = makeShared()
+  const { state, store } = make()
   return () => ({ ...store, ...change(store, state) })
 }
 
@@ -259,7 +258,7 @@ export const flaws: ReadonlyArray<Flaw> = [
     title: "each process knows only the marks that it has left itself",
     shows: ["mark"],
     change: (store, shared) => {
-      const own = makeShared()
+      const own = make()
       return {
         create: (record) =>
           Effect.zipRight(
